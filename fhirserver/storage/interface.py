@@ -1,0 +1,148 @@
+"""What a storage engine does. Two engines implement it: `sqlite/` and `mongodb/`.
+
+The contract suite (`tests/contract/`) runs on both; what an engine cannot do it declares in
+`capabilities`, and a test checks the declaration. An engine knows nothing of FHIR beyond types,
+ids and versions; search meaning arrives lowered (`search/expression.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from fhirserver.model.version import Change, HistorySelection, Page, Version
+    from fhirserver.search.expression import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this engine, on this server, can do.
+
+    `transactions`: several changes can be committed all or nothing.
+    `reason`: if not, why, in words for the operator and the OperationOutcome.
+    """
+
+    transactions: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selects:
+    """A precondition: at the moment of commit `query` selects exactly the resources `ids`
+    ((type, id) pairs). Conditional interactions use it, so that of many concurrent creates with
+    one If-None-Exist a single one commits."""
+
+    query: Query
+    ids: frozenset[tuple[str, str]]
+
+
+class VersionConflict(Exception):
+    """`change.expect` does not hold; `current` is the version now current (0: none; negative:
+    version -n is a deletion)."""
+
+    def __init__(self, type: str, id: str, current: int) -> None:
+        super().__init__(f"{type}/{id} is at version {current}")
+        self.type, self.id, self.current = type, id, current
+
+
+class SelectionChanged(Exception):
+    """A `Selects` precondition does not hold; look again and retry."""
+
+    def __init__(self, precondition: Selects) -> None:
+        super().__init__("the selection has changed")
+        self.precondition = precondition
+
+
+class TransactionsUnavailable(Exception):
+    """More than one change was to be committed, and this engine cannot do that atomically."""
+
+
+class InvalidCursor(Exception):
+    """A paging cursor is not one that this engine gave for this query."""
+
+
+class Store(Protocol):
+    """A store of versioned resources. Every method may be called concurrently.
+
+    Bounded waits: an engine that cannot answer in time raises `TimeoutError`; one whose server is
+    away raises `ConnectionError`.
+    """
+
+    capabilities: Capabilities
+
+    async def open(self) -> None:
+        """Connect, create or upgrade what is needed (tables, collections, indexes), recover."""
+
+    async def close(self) -> None:
+        """Finish what was acknowledged and let go of every file, thread and connection."""
+
+    async def check(self) -> list[str]:
+        """Problems an operator should know of (missing index, version, integrity); [] when well."""
+
+    async def read(self, type: str, id: str) -> Version | None:
+        """The newest version (possibly a deletion); None if there never was one."""
+
+    async def vread(self, type: str, id: str, version: int) -> Version | None:
+        """That version (possibly a deletion); None if there is none."""
+
+    async def read_many(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        """The newest versions of those that exist and are not deleted, in no set order."""
+
+    async def search(self, query: Query) -> Page:
+        """One page of the resources selected, in the order of `query.sort`.
+
+        Keyset paging: with unchanged sort values each resource that was selected when the first
+        page was read and still is appears on exactly one page, whatever is written meanwhile.
+        Raises InvalidCursor.
+        """
+
+    async def count(self, query: Query, limit: int | None = None) -> int:
+        """How many resources `query` selects (sort, count and after have no influence); counting
+        may stop at `limit`."""
+
+    async def history(self, selection: HistorySelection) -> Page:
+        """Versions, newest first by commit order. Raises InvalidCursor."""
+
+    async def history_count(self, selection: HistorySelection) -> int:
+        """How many versions the selection has in all."""
+
+    async def commit(
+        self, changes: Sequence[Change], selects: Sequence[Selects] = ()
+    ) -> list[Version]:
+        """Write all changes or none; return the versions made, in the order of `changes`.
+
+        A deletion that changed nothing returns the version that is there (or a Version with
+        version 0 if none). Durable when it returns. No (type, id) may occur twice.
+        Raises VersionConflict, SelectionChanged, TransactionsUnavailable.
+        """
+
+    async def commit_many(
+        self, units: Sequence[tuple[Sequence[Change], Sequence[Selects]]]
+    ) -> list[list[Version] | Exception]:
+        """Commit many independent units, each all or nothing, in few round trips (bulk load).
+        A unit that fails yields its exception and hinders no other."""
+
+    def changes(self, after: int = 0) -> AsyncIterator[Version]:
+        """Every committed version with seq > `after`, in commit order, up to now. Subscribers,
+        audit, diary and exports follow the store by calling it again with the last seq."""
+
+    async def reindex(
+        self, type: str, after: int | str | None, limit: int
+    ) -> tuple[list[Version], int | str | None]:
+        """Up to `limit` current resources of a type in key order after key `after`, with the key
+        to go on from (None at the end); `replace_entries` then writes their entries anew."""
+
+    async def replace_entries(
+        self, items: Sequence[tuple[Version, Sequence[tuple]]]  # type: ignore[type-arg]
+    ) -> int:
+        """Replace the index entries of each resource whose current version is still that one;
+        versions and times do not change. Returns how many were replaced."""
+
+    async def get_state(self, name: str) -> bytes | None:
+        """A small named value the server keeps beside the resources (registry epoch, job)."""
+
+    async def set_state(self, name: str, value: bytes | None) -> None:
+        """Write (or with None remove) such a value, durably."""
