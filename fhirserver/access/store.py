@@ -2,7 +2,122 @@
 
 Every read and write of the server goes through an instance of `PermittedStore`. It ANDs the
 caller's predicate into each query before the engine pages, and judges single reads, vreads,
-history and writes with the same predicate in memory. In open mode the predicate is `Everything`.
+history and writes with the same predicate in memory. In open mode the predicate is `Everything`
+and each method is the engine's own. What a caller may not see does not exist for it: every
+answer about a hidden resource is the answer about an unknown one.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirserver.search.expression import Everything, Expression
+from fhirserver.storage.interface import (
+    Capabilities,
+    InvalidCursor,
+    SelectionChanged,
+    Selects,
+    Store,
+    TransactionsUnavailable,
+    VersionConflict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from typing import Any
+
+    from fhirserver.model.version import Change, HistorySelection, Page, Version
+    from fhirserver.search.entries import Entry
+    from fhirserver.search.expression import Query
+
+__all__ = [
+    "Capabilities",
+    "InvalidCursor",
+    "PermittedStore",
+    "SelectionChanged",
+    "Selects",
+    "Store",
+    "TransactionsUnavailable",
+    "VersionConflict",
+]
+
+
+class PermittedStore:
+    """A store that shows and takes only what `predicate` selects.
+
+    `entries` makes the index entries of a resource (`Indexer.entries`); a predicate other than
+    `Everything` needs it, since single versions are then judged in memory.
+    """
+
+    __slots__ = ("_store", "predicate")
+
+    def __init__(
+        self,
+        store: Store,
+        predicate: Expression = Everything(),
+        entries: Callable[[dict[str, Any]], Sequence[Entry]] | None = None,
+    ) -> None:
+        self.predicate = predicate
+        self._store: Store = store
+        if predicate != Everything():
+            if entries is None:
+                raise TypeError("a predicate needs `entries` to judge single versions")
+            from fhirserver.access.judged import JudgedStore
+
+            self._store = JudgedStore(store, predicate, entries)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._store.capabilities
+
+    # Not `async def`: handing over the engine's awaitable costs no second coroutine.
+
+    def read(self, type: str, id: str) -> Awaitable[Version | None]:
+        return self._store.read(type, id)
+
+    def vread(self, type: str, id: str, version: int) -> Awaitable[Version | None]:
+        return self._store.vread(type, id, version)
+
+    def read_many(self, identities: Sequence[tuple[str, str]]) -> Awaitable[list[Version]]:
+        return self._store.read_many(identities)
+
+    def search(self, query: Query) -> Awaitable[Page]:
+        return self._store.search(query)
+
+    def count(self, query: Query, limit: int | None = None) -> Awaitable[int]:
+        return self._store.count(query, limit)
+
+    def history(self, selection: HistorySelection) -> Awaitable[Page]:
+        return self._store.history(selection)
+
+    def history_count(self, selection: HistorySelection) -> Awaitable[int]:
+        return self._store.history_count(selection)
+
+    def commit(
+        self, changes: Sequence[Change], selects: Sequence[Selects] = ()
+    ) -> Awaitable[list[Version]]:
+        return self._store.commit(changes, selects)
+
+    def commit_many(
+        self, units: Sequence[tuple[Sequence[Change], Sequence[Selects]]]
+    ) -> Awaitable[list[list[Version] | Exception]]:
+        return self._store.commit_many(units)
+
+    def changes(self, after: int = 0) -> AsyncIterator[Version]:
+        return self._store.changes(after)
+
+    def reindex(
+        self, type: str, after: int | str | None, limit: int
+    ) -> Awaitable[tuple[list[Version], int | str | None]]:
+        return self._store.reindex(type, after, limit)
+
+    def replace_entries(
+        self, items: Sequence[tuple[Version, Sequence[tuple[Any, ...]]]]
+    ) -> Awaitable[int]:
+        return self._store.replace_entries(items)
+
+    def get_state(self, name: str) -> Awaitable[bytes | None]:
+        return self._store.get_state(name)
+
+    def set_state(self, name: str, value: bytes | None) -> Awaitable[None]:
+        return self._store.set_state(name, value)

@@ -1,0 +1,130 @@
+"""Judges one resource by the caller's predicate.
+
+`search/evaluate.py` gives the tree its meaning on one resource; a predicate may also reach to
+others (`Chain`, `Has`). Those nodes are asked of the engine first, for this one resource, and
+put into the tree as `Everything` or `Nothing`, so that the judgement itself never waits. What
+cannot be decided is not permitted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirserver.model.json import decode
+from fhirserver.search.entries import ReferenceEntry
+from fhirserver.search.evaluate import Candidate, matches
+from fhirserver.search.expression import (
+    All,
+    AnyOf,
+    Both,
+    Chain,
+    Compare,
+    Everything,
+    Has,
+    Identity,
+    Kind,
+    Match,
+    Not,
+    Nothing,
+    Query,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from fhirserver.model.version import Change, Version
+    from fhirserver.search.entries import Entry
+    from fhirserver.search.expression import Expression
+    from fhirserver.storage.interface import Store
+
+
+class Judge:
+    """Whether `predicate` selects a version, or what a change would make."""
+
+    def __init__(
+        self,
+        store: Store,
+        predicate: Expression,
+        entries: Callable[[dict[str, Any]], Sequence[Entry]],
+    ) -> None:
+        self._store = store
+        self._predicate = predicate
+        self._entries = entries
+        self._reaches = _reaches(predicate)
+
+    async def permits(self, version: Version) -> bool:
+        if version.content is None:
+            return False
+        return await self._decide(
+            version.type, version.id, version.updated, self._entries(decode(version.content))
+        )
+
+    async def permits_change(self, change: Change) -> bool:
+        # The time of the commit is not known yet; no access rule depends on it.
+        return await self._decide(change.type, change.id, 0, change.entries)
+
+    async def _decide(self, type: str, id: str, updated: int, entries: Sequence[Any]) -> bool:
+        predicate = self._predicate
+        if self._reaches:
+            predicate = await self._settle(predicate, type, id, entries)
+        return matches(predicate, Candidate(type, id, updated, entries), _no_lookup)
+
+    async def _settle(
+        self, expression: Expression, type: str, id: str, entries: Sequence[Any]
+    ) -> Expression:
+        """`expression` with each node that reaches to other resources decided."""
+        match expression:
+            case All(parts):
+                return All(tuple([await self._settle(p, type, id, entries) for p in parts]))
+            case AnyOf(parts):
+                return AnyOf(tuple([await self._settle(p, type, id, entries) for p in parts]))
+            case Not(part):
+                return Not(await self._settle(part, type, id, entries))
+            case Chain(param, types, target):
+                return _truth(await self._chained(param, types, target, entries))
+            case Has(source_type, param, source):
+                pointing = Match(
+                    param,
+                    Kind.REFERENCE,
+                    Both((Compare("type", "eq", type), Compare("id", "eq", id))),
+                )
+                query = Query((source_type,), All((pointing, source)))
+                return _truth(await self._store.count(query, 1) > 0)
+            case _:
+                return expression
+
+    async def _chained(
+        self, param: str, types: tuple[str, ...], target: Expression, entries: Sequence[Any]
+    ) -> bool:
+        by_type: dict[str, list[str]] = {}
+        for entry in entries:
+            if isinstance(entry, ReferenceEntry) and entry.param == param:
+                type, id = entry.type, entry.id
+                if type and id and (not types or type in types):
+                    by_type.setdefault(type, []).append(id)
+        for type, ids in by_type.items():
+            query = Query((type,), All((Identity(tuple(ids)), target)))
+            if await self._store.count(query, 1) > 0:
+                return True
+        return False
+
+
+def _truth(value: bool) -> Expression:
+    return Everything() if value else Nothing()
+
+
+def _reaches(expression: Expression) -> bool:
+    match expression:
+        case All(parts) | AnyOf(parts):
+            return any(_reaches(part) for part in parts)
+        case Not(part):
+            return _reaches(part)
+        case Chain() | Has():
+            return True
+        case _:
+            return False
+
+
+def _no_lookup(*_: object) -> Any:
+    raise LookupError("every node that reaches to other resources is decided before")

@@ -1,0 +1,22 @@
+"""FHIR read interaction (https://hl7.org/fhir/R4/http.html#read)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirserver.errors import Gone
+from fhirserver.interaction.identity import unknown
+
+if TYPE_CHECKING:
+    from fhirserver.interaction.context import Context
+    from fhirserver.model.version import Version
+
+
+async def read(ctx: Context, type: str, id: str) -> Version:
+    """The current version. Raises NotFound, or Gone when the resource is deleted."""
+    version = await ctx.store.read(type, id)
+    if version is None:
+        raise unknown(type, id)
+    if version.content is None:
+        raise Gone(f"{type}/{id} was deleted (version {version.version}).")
+    return version

@@ -1,0 +1,29 @@
+"""FHIR vread interaction (https://hl7.org/fhir/R4/http.html#vread)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fhirserver.errors import Gone, NotFound
+from fhirserver.interaction.identity import unknown
+
+if TYPE_CHECKING:
+    from fhirserver.interaction.context import Context
+    from fhirserver.model.version import Version
+
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+
+
+async def vread(ctx: Context, type: str, id: str, version_id: str) -> Version:
+    """That version. Raises NotFound, or Gone when that version is the deletion."""
+    version = None
+    if _VERSION.fullmatch(version_id):
+        version = await ctx.store.vread(type, id, int(version_id))
+    if version is None:
+        if await ctx.store.read(type, id) is None:
+            raise unknown(type, id)
+        raise NotFound(f"{type}/{id} has no version {version_id[:40]}.")
+    if version.content is None:
+        raise Gone(f"Version {version.version} of {type}/{id} is its deletion.")
+    return version
