@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fhirserver.access.store import Selects
-from fhirserver.errors import MultipleMatches, PreconditionFailed
+from fhirserver.errors import MultipleMatches, PreconditionFailed, TooCostly
 from fhirserver.search.expression import Everything
 from fhirserver.search.parse import criteria as parse_criteria
 
@@ -41,6 +41,20 @@ async def select_one(ctx: Context, query: Query, criteria: str) -> Version | Non
             f"The criteria '{criteria[:200]}' select more than one {query.types[0]}."
         )
     return found[0] if found else None
+
+
+async def select_all(ctx: Context, query: Query, criteria: str) -> list[Version]:
+    """Every resource selected, within what one conditional delete may touch."""
+    limits = ctx.limits
+    most = limits.conditional_delete_max if limits.conditional_delete_multiple else 1
+    found = (await ctx.store.search(replace(query, count=most + 1))).versions
+    if len(found) <= most:
+        return found
+    if limits.conditional_delete_multiple:
+        raise TooCostly(
+            f"The criteria '{criteria[:200]}' select more than {most} resources; narrow them."
+        )
+    raise MultipleMatches(f"The criteria '{criteria[:200]}' select more than one {query.types[0]}.")
 
 
 def selects(query: Query, *versions: Version) -> Selects:

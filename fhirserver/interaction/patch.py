@@ -1,0 +1,62 @@
+"""FHIR patch interaction (https://hl7.org/fhir/R4/http.html#patch)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from fhirserver.errors import Invalid, Issue
+from fhirserver.interaction.context import Draft, Written
+from fhirserver.interaction.read import read
+from fhirserver.interaction.update import check_if_match
+from fhirserver.interaction.write import attempts, commit, validated
+from fhirserver.model import patch_fhirpath, patch_json
+from fhirserver.model.json import decode
+
+if TYPE_CHECKING:
+    from fhirserver.interaction.context import Context, Resource
+    from fhirserver.model.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a patch request carries: `json`, a JSON Patch document (RFC 6902, a list of
+    operations); or `fhirpath`, a Parameters resource
+    (https://hl7.org/fhir/R4/fhirpatch.html)."""
+
+    kind: Literal["json", "fhirpath"]
+    body: Any
+
+
+async def patch(
+    ctx: Context, type: str, id: str, patch: Patch, *, if_match: int | None = None
+) -> Written:
+    """Change the current version by `patch`. Raises NotFound, Gone, PreconditionFailed."""
+
+    async def attempt() -> Written:
+        if if_match is not None:
+            check_if_match(type, id, await ctx.store.read(type, id), if_match)
+        current = await read(ctx, type, id)
+        draft = patched_draft(current, patch)
+        assert draft.resource is not None
+        issues = validated(ctx, draft.resource)
+        (version,) = await commit(ctx, [draft])
+        return Written("updated", version, issues)
+
+    return await attempts(ctx, attempt)
+
+
+def patched_draft(current: Version, patch: Patch) -> Draft:
+    """What `patch` makes of `current`, to be written only over that version."""
+    assert current.content is not None
+    resource = _apply(decode(current.content), patch)
+    for name, value in (("resourceType", current.type), ("id", current.id)):
+        if resource.get(name) != value:
+            text = f"A patch may not change {name}."
+            raise Invalid(issues=(Issue("error", "value", text, (f"{current.type}.{name}",)),))
+    return Draft("PATCH", current.type, current.id, resource, current.version)
+
+
+def _apply(resource: Resource, patch: Patch) -> Resource:
+    module = patch_json if patch.kind == "json" else patch_fhirpath
+    return module.apply(resource, patch.body)
