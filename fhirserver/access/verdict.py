@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fhirserver.model.json import decode
+from fhirserver.model.json import decode_stored
 from fhirserver.search.entries import ReferenceEntry
 from fhirserver.search.evaluate import Candidate, matches
 from fhirserver.search.expression import (
@@ -57,7 +57,7 @@ class Judge:
         if version.content is None:
             return False
         return await self._decide(
-            version.type, version.id, version.updated, self._entries(decode(version.content))
+            version.type, version.id, version.updated, self._entries(decode_stored(version.content))
         )
 
     async def permits_change(self, change: Change) -> bool:
@@ -101,7 +101,7 @@ class Judge:
         for entry in entries:
             if isinstance(entry, ReferenceEntry) and entry.param == param:
                 type, id = entry.type, entry.id
-                if type and id and (not types or type in types):
+                if type and id and type in types:
                     by_type.setdefault(type, []).append(id)
         for type, ids in by_type.items():
             query = Query((type,), All((Identity(tuple(ids)), target)))

@@ -38,4 +38,3 @@ async def conditional_delete(ctx: Context, type: str, criteria: str) -> list[Wri
 
 def deletion(version: Version) -> Draft:
     return Draft("DELETE", version.type, version.id, None, version.version)
-

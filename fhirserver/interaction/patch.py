@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from fhirserver.errors import Invalid, Issue
+from fhirserver.errors import Invalid, Issue, UnsupportedMediaType
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.read import read
 from fhirserver.interaction.update import check_if_match
 from fhirserver.interaction.write import attempts, commit, validated
 from fhirserver.model import patch_fhirpath, patch_json
-from fhirserver.model.json import decode
+from fhirserver.model.json import decode_stored, decode_value
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Resource
@@ -46,10 +47,32 @@ async def patch(
     return await attempts(ctx, attempt)
 
 
+def patch_of(resource: Resource) -> Patch:
+    """The patch in an entry of a Bundle: Parameters (FHIRPath Patch), or a Binary that holds a
+    JSON Patch document."""
+    type = resource.get("resourceType")
+    if type == "Parameters":
+        return Patch("fhirpath", resource)
+    if type != "Binary":
+        raise Invalid("A patch in a Bundle is a Parameters resource, or a Binary with JSON Patch.")
+    content_type = resource.get("contentType")
+    if content_type not in ("application/json-patch+json", "application/json"):
+        raise UnsupportedMediaType(
+            "A Binary patch must have the contentType application/json-patch+json."
+        )
+    try:
+        body = base64.b64decode("".join(str(resource.get("data", "")).split()), validate=True)
+    except ValueError as error:
+        raise Invalid(
+            issues=(Issue("error", "value", "Binary.data is not base64.", ("Binary.data",)),)
+        ) from error
+    return Patch("json", decode_value(body))
+
+
 def patched_draft(current: Version, patch: Patch) -> Draft:
     """What `patch` makes of `current`, to be written only over that version."""
     assert current.content is not None
-    resource = _apply(decode(current.content), patch)
+    resource = _apply(decode_stored(current.content), patch)
     for name, value in (("resourceType", current.type), ("id", current.id)):
         if resource.get(name) != value:
             text = f"A patch may not change {name}."

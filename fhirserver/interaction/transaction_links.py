@@ -1,0 +1,119 @@
+"""Makes the links between the entries of a transaction, and its conditional references, point to
+the resources they mean (https://hl7.org/fhir/R4/http.html#trules,
+https://hl7.org/fhir/R4/bundle.html#references).
+
+A conditional reference is resolved last, as the rules have it: against the store less what the
+transaction writes, and what it writes. Criteria that reach to other resources (chains, `_has`)
+are asked of the store alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fhirserver.errors import Issue, MultipleMatches, PreconditionFailed
+from fhirserver.interaction.select import conditional_query
+from fhirserver.model import references
+from fhirserver.search.evaluate import Candidate, Resources, matches
+
+if TYPE_CHECKING:
+    from fhirserver.interaction.context import Context, Resource
+    from fhirserver.interaction.transaction_plan import Plan, Planned
+
+
+async def settle_links(ctx: Context, plan: Plan) -> None:
+    """Rewrite the resources of `plan.writes`. Raises PreconditionFailed, naming the entry."""
+    conditional: list[tuple[Planned, dict[str, references.Reference]]] = []
+    for number, write in enumerate(plan.writes, 1):
+        resource = write.draft.resource
+        if resource is None:
+            continue
+        if plan.mapping:
+            resource = references.rewrite(resource, plan.mapping, base=_base(write.step.full_url))
+            write.draft = replace(write.draft, resource=resource)
+        found = _conditional(ctx, resource)
+        if found:
+            conditional.append((write, found))
+        if number % 50 == 0:
+            await asyncio.sleep(0)
+    if conditional:
+        await _resolve(ctx, plan, conditional)
+
+
+def _base(full_url: str | None) -> str:
+    """The base of a RESTful fullUrl; relative references in the entry are read against it."""
+    if not full_url or "://" not in full_url:
+        return ""
+    reference = references.parse(full_url)
+    if reference.kind != "absolute" or not reference.id:
+        return ""
+    return full_url[: -len(reference.literal) - 1]
+
+
+def _conditional(ctx: Context, resource: Resource) -> dict[str, references.Reference]:
+    """The conditional references of a resource, by their text."""
+    found = {}
+    for link in references.links(resource):
+        if link.type == "reference" and "?" in link.value:
+            reference = references.parse(link.value, ctx.local_bases)
+            if reference.kind == "conditional":
+                found[link.value] = reference
+    return found
+
+
+async def _resolve(
+    ctx: Context, plan: Plan, conditional: list[tuple[Planned, dict[str, references.Reference]]]
+) -> None:
+    resolver = _Resolver(ctx, plan)
+    known: dict[str, str] = {}
+    for write, found in conditional:
+        for text, reference in found.items():
+            if text not in known:
+                with write.step.named():
+                    known[text] = await resolver.resolve(reference)
+    for write, _ in conditional:
+        assert write.draft.resource is not None
+        rewritten = references.rewrite(write.draft.resource, known)
+        write.draft = replace(write.draft, resource=rewritten)
+
+
+class _Resolver:
+    def __init__(self, ctx: Context, plan: Plan) -> None:
+        self._ctx = ctx
+        self._plan = plan
+        self._written = {(w.draft.type, w.draft.id) for w in plan.writes}
+        self._candidates: dict[str, list[Candidate]] = {}
+
+    async def resolve(self, reference: references.Reference) -> str:
+        """The one resource meant, as `Type/id`."""
+        ctx = self._ctx
+        query = conditional_query(ctx, reference.type, reference.criteria)
+        page = await ctx.store.search(replace(query, count=2 + len(self._written)))
+        ids = [v.id for v in page.versions if (v.type, v.id) not in self._written]
+        ids += [
+            candidate.id
+            for candidate in self._of_type(reference.type)
+            if matches(query.where, candidate, _NOTHING_ELSE)
+        ]
+        if len(ids) == 1:
+            return f"{reference.type}/{ids[0]}"
+        text = f"The conditional reference {reference.text[:200]} must select one resource, "
+        if ids:
+            raise MultipleMatches(text + "but it selects several.")
+        raise PreconditionFailed(
+            issues=(Issue("error", "not-found", text + "but it selects none."),)
+        )
+
+    def _of_type(self, type: str) -> list[Candidate]:
+        if type not in self._candidates:
+            self._candidates[type] = [
+                Candidate(type, w.draft.id, 0, self._ctx.indexer.entries(w.draft.resource))
+                for w in self._plan.writes
+                if w.draft.type == type and w.draft.resource is not None
+            ]
+        return self._candidates[type]
+
+
+_NOTHING_ELSE = Resources(())
