@@ -82,7 +82,13 @@ class CompositeEntry(NamedTuple):
 
     param: str
     parts: tuple[
-        StringEntry | TokenEntry | ReferenceEntry | DateEntry | NumberEntry | QuantityEntry | UriEntry,
+        StringEntry
+        | TokenEntry
+        | ReferenceEntry
+        | DateEntry
+        | NumberEntry
+        | QuantityEntry
+        | UriEntry,
         ...,
     ]
 
