@@ -1,0 +1,185 @@
+"""The one place that wires: settings to store, rooms and ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import sys
+import tempfile
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from fhirserver.access.store import PermittedStore
+from fhirserver.conformance.registry import Registry
+from fhirserver.interaction.context import Context, Limits
+from fhirserver.rest.cors import CrossOrigin
+from fhirserver.rest.dispatcher import Dispatcher
+from fhirserver.rest.endpoint import Endpoint, EndpointLimits
+from fhirserver.rest.origin import Origin
+from fhirserver.search.index import Indexer
+from fhirserver.settings import Settings
+from fhirserver.validation.validator import Validator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from fhirserver.storage.interface import Store
+
+PATH = "/fhir"
+_log = structlog.get_logger("fhirserver")
+
+
+class StartRefused(Exception):
+    """The server may not start with these settings."""
+
+
+def _sqlite(url: str) -> Store:
+    from fhirserver.storage.sqlite.store import SQLiteStore
+
+    path = url.removeprefix("sqlite://").removeprefix("/")
+    if not path:
+        path = str(Path(tempfile.mkdtemp(prefix="fhirserver-")) / "fhirserver.db")
+    return SQLiteStore(path)
+
+
+def _mongodb(url: str) -> Store:
+    from fhirserver.storage.mongodb.store import MongoDBStore
+
+    return MongoDBStore(url)
+
+
+#: URL scheme -> engine. A new engine is a line here.
+ENGINES: dict[str, Callable[[str], Store]] = {
+    "sqlite": _sqlite,
+    "mongodb": _mongodb,
+    "mongodb+srv": _mongodb,
+}
+
+
+def open_engine(url: str) -> Store:
+    """The store a database URL names, not yet open."""
+    scheme = url.partition("://")[0]
+    engine = ENGINES.get(scheme)
+    if engine is None or "://" not in url:
+        known = ", ".join(f"{name}://" for name in ENGINES)
+        raise StartRefused(f"The database URL must begin with one of {known}")
+    return engine(url)
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        default_count=settings.default_count,
+        max_count=settings.max_count,
+        includes=settings.max_includes,
+        bundle_entries=settings.max_bundle_entries,
+    )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def context_of(
+    store: Store, registry: Registry, *, base_url: str = "", limits: Limits | None = None
+) -> Context:
+    """An open-mode context: everything is permitted."""
+    return Context(
+        store=PermittedStore.open(store),
+        registry=registry,
+        indexer=Indexer(registry, (base_url,) if base_url else ()),
+        validator=Validator(),
+        clock=now,
+        new_id=new_id,
+        base_url=base_url,
+        limits=limits or Limits(),
+    )
+
+
+def build(settings: Settings) -> Dispatcher:
+    """The ASGI application. Raises StartRefused."""
+    problems = settings.problems()
+    if problems:
+        raise StartRefused("\n".join(problems))
+    configure_logging(settings)
+    store = open_engine(settings.database)
+    origins = settings.cors_origins
+    if origins is None:
+        origins = ("*",) if settings.auth == "off" else ()
+    endpoint = Endpoint(
+        origin=Origin(settings.base_url, settings.trusted_proxies, PATH),
+        cross_origin=CrossOrigin(origins),
+        limits=EndpointLimits(
+            settings.max_body_bytes,
+            settings.max_url_bytes,
+            settings.search_seconds,
+            settings.gzip_from,
+        ),
+        path=PATH,
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        await store.open()
+        try:
+            registry = Registry()
+            context = context_of(
+                store, registry, base_url=settings.base_url or "", limits=limits_of(settings)
+            )
+            endpoint.context = context
+            # What was made until now lives as long as the process: the collector may skip it.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 50)
+            yield
+        finally:
+            endpoint.context = None
+            await store.close()
+
+    return Dispatcher(endpoint, lifespan, pages=lambda: _pages(store), path=PATH)
+
+
+def _pages(store: Store) -> Any:
+    from fhirserver.rest.service import service  # FastAPI takes a quarter of a second to load
+
+    async def ready() -> None:
+        async with asyncio.timeout(5):
+            await store.get_state("ready")
+
+    return service(ready)
+
+
+def create() -> Dispatcher:
+    """The application as the environment sets it; each worker process calls this."""
+    return build(Settings())
+
+
+def configure_logging(settings: Settings) -> None:
+    """One line of JSON for each event, on stderr."""
+    level = getattr(logging, settings.log_level.upper())
+    renderer: Any = structlog.processors.JSONRenderer()
+    if settings.log_format == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+__all__ = ["StartRefused", "asyncio", "build", "context_of", "create", "open_engine"]

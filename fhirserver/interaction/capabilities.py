@@ -1,0 +1,210 @@
+"""FHIR capabilities interaction (https://hl7.org/fhir/R4/http.html#capabilities).
+
+The statement is computed from what is registered: resource types, search parameters, operations,
+what the store can do. Nothing in it is typed by hand that a test does not try.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fhirserver import __version__
+from fhirserver.model.dates import instant, microseconds
+from fhirserver.model.definitions import RESOURCE_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from fhirserver.interaction.context import Context, Resource
+
+MODES = ("full", "normative", "terminology")
+FORMATS = (
+    "application/fhir+json",
+    "application/fhir+xml",
+    "application/json",
+    "application/xml",
+    "json",
+    "xml",
+    "html",
+)
+PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+
+#: Resource types that are normative in R4 (https://hl7.org/fhir/R4/versions.html#std-process).
+NORMATIVE = frozenset(
+    {
+        "Binary",
+        "Bundle",
+        "CapabilityStatement",
+        "CodeSystem",
+        "Observation",
+        "OperationDefinition",
+        "OperationOutcome",
+        "Parameters",
+        "Patient",
+        "StructureDefinition",
+        "ValueSet",
+    }
+)
+_INTERACTIONS = (
+    "read",
+    "vread",
+    "update",
+    "patch",
+    "delete",
+    "history-instance",
+    "history-type",
+    "create",
+    "search-type",
+)
+_COMPARTMENTS = ("Patient", "Encounter", "RelatedPerson", "Practitioner", "Device")
+
+
+class Operates(Protocol):
+    """What the statement needs to know of an operation (`operation/call.py`)."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def definition(self) -> str: ...
+    @property
+    def system(self) -> bool: ...
+    @property
+    def type(self) -> bool: ...
+    @property
+    def instance(self) -> bool: ...
+    @property
+    def types(self) -> frozenset[str]: ...
+
+
+def capabilities(
+    ctx: Context,
+    *,
+    mode: str = "full",
+    operations: Iterable[Operates] = (),
+    cors: bool = False,
+    security: str = "",
+) -> Resource:
+    """The CapabilityStatement; with mode `normative` only its normative types, with mode
+    `terminology` the TerminologyCapabilities."""
+    if mode == "terminology":
+        return _terminology(ctx)
+    listed = list(operations)
+    types = sorted(RESOURCE_TYPES if mode == "full" else NORMATIVE)
+    pointing = _pointing(ctx)
+    rest: dict[str, Any] = {
+        "mode": "server",
+        "security": _security(cors, security),
+        "resource": [_resource(ctx, type_, listed, pointing) for type_ in types],
+        "interaction": [{"code": code} for code in _system_interactions(ctx)],
+        "searchParam": _search_parameters(ctx, "Resource"),
+        "compartment": [
+            f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in _COMPARTMENTS
+        ],
+    }
+    on_system = _operations(op for op in listed if op.system)
+    if on_system:
+        rest["operation"] = on_system
+    return {
+        "resourceType": "CapabilityStatement",
+        **_head(ctx),
+        "fhirVersion": "4.0.1",
+        "format": list(FORMATS),
+        "patchFormat": list(PATCH_FORMATS),
+        "rest": [rest],
+    }
+
+
+def _head(ctx: Context) -> dict[str, Any]:
+    implementation: dict[str, Any] = {"description": "FHIR R4 server"}
+    head: dict[str, Any] = {}
+    if ctx.base_url:
+        implementation["url"] = ctx.base_url
+        head["url"] = f"{ctx.base_url}/metadata"
+    return {
+        **head,
+        "version": __version__,
+        "name": "fhirserver",
+        "title": "fhirserver",
+        "status": "active",
+        "date": instant(microseconds(ctx.clock())),
+        "kind": "instance",
+        "software": {"name": "fhirserver", "version": __version__},
+        "implementation": implementation,
+    }
+
+
+def _security(cors: bool, text: str) -> dict[str, Any]:
+    security: dict[str, Any] = {"cors": cors}
+    if text:
+        security["description"] = text
+    return security
+
+
+def _system_interactions(ctx: Context) -> list[str]:
+    codes = ["batch", "history-system", "search-system"]
+    if ctx.store.capabilities.transactions:
+        codes.insert(0, "transaction")
+    return codes
+
+
+def _pointing(ctx: Context) -> dict[str, list[str]]:
+    """Type -> the `_revinclude` values that bring in what points to it."""
+    pointing: dict[str, list[str]] = defaultdict(list)
+    for source in sorted(RESOURCE_TYPES):
+        for code, parameter in sorted(ctx.registry.parameters(source).items()):
+            if parameter.type == "reference":
+                for target in parameter.targets or RESOURCE_TYPES:
+                    pointing[target].append(f"{source}:{code}")
+    return pointing
+
+
+def _resource(
+    ctx: Context, type_: str, operations: list[Operates], pointing: dict[str, list[str]]
+) -> dict[str, Any]:
+    several = ctx.limits.conditional_delete_multiple
+    resource: dict[str, Any] = {
+        "type": type_,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{type_}",
+        "interaction": [{"code": code} for code in _INTERACTIONS],
+        "versioning": "versioned",
+        "readHistory": True,
+        "updateCreate": ctx.limits.update_create,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "multiple" if several else "single",
+        "referencePolicy": ["literal", "logical"],
+    }
+    includes = [
+        f"{type_}:{code}"
+        for code, parameter in sorted(ctx.registry.parameters(type_).items())
+        if parameter.type == "reference"
+    ]
+    resource["searchInclude"] = ["*", *includes]
+    resource["searchRevInclude"] = ["*", *pointing.get(type_, ())]
+    resource["searchParam"] = _search_parameters(ctx, type_)
+    here = _operations(
+        op for op in operations if (op.type or op.instance) and (not op.types or type_ in op.types)
+    )
+    if here:
+        resource["operation"] = here
+    return resource
+
+
+def _search_parameters(ctx: Context, type_: str) -> list[dict[str, Any]]:
+    return [
+        {"name": code, "definition": parameter.url, "type": parameter.type}
+        for code, parameter in sorted(ctx.registry.parameters(type_).items())
+    ]
+
+
+def _operations(operations: Iterable[Operates]) -> list[dict[str, str]]:
+    made: Collection[Operates] = sorted(operations, key=lambda op: op.code)
+    return [{"name": op.code, "definition": op.definition} for op in made]
+
+
+def _terminology(ctx: Context) -> Resource:
+    """https://hl7.org/fhir/R4/terminologycapabilities.html: value sets are checked on write; no
+    terminology operation is offered yet."""
+    return {"resourceType": "TerminologyCapabilities", **_head(ctx), "lockedDate": False}

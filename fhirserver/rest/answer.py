@@ -1,0 +1,25 @@
+"""What an interaction comes to, before a representation is chosen for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fhirserver.model.version import Version
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`content` is FHIR JSON (None: no body), unless `content_type` says that it is something
+    else, sent as it is. `version` gives ETag and Last-Modified; `location` is absolute."""
+
+    status: int
+    content: bytes | None = None
+    version: Version | None = None
+    location: str | None = None
+    headers: Headers = ()
+    content_type: str | None = None
+    issues: bytes | None = None  # an OperationOutcome for a Bundle entry's response.outcome

@@ -1,0 +1,276 @@
+"""The ASGI application of the FHIR base URL.
+
+https://hl7.org/fhir/R4/http.html. A plain read by id takes a short way of its own, since most
+requests are one: it meets the same store and interaction, but builds nothing it does not send.
+Everything else goes through `routes.perform`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fhirserver.errors import (
+    FHIRError,
+    Invalid,
+    Malformed,
+    TooLarge,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from fhirserver.interaction.read import read
+from fhirserver.model import json
+from fhirserver.model.definitions import RESOURCE_TYPES
+from fhirserver.rest.answer import Answer
+from fhirserver.rest.body import Disconnected, receive_body
+from fhirserver.rest.cors import CrossOrigin
+from fhirserver.rest.formats import JSON, Format, flag, negotiate
+from fhirserver.rest.headers import http_date, request_id
+from fhirserver.rest.outcome import RETRY_AFTER, issues_of, log_unexpected, outcome, status_of
+from fhirserver.rest.request import NO_FACTS, Facts, Request, decode_percent, parse_query
+from fhirserver.rest.response import NO_STORE, NOSNIFF, compressed, respond
+from fhirserver.rest.routes import WrongMethod, allow_of, form_of, handler_of, methods_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fhirserver.interaction.context import Context
+    from fhirserver.rest.origin import Origin
+    from fhirserver.rest.response import HeaderList
+
+#: Headers that make a read more than plain.
+_NOT_PLAIN = frozenset(
+    {b"if-none-match", b"if-modified-since", b"origin", b"x-request-id", b"authorization"}
+)
+_PLAIN_TYPES = RESOURCE_TYPES - {"Binary"}  # a Binary may be sent as its own content
+_DEFAULT_FORMAT = negotiate("")
+_JSON_TYPE = (b"content-type", _DEFAULT_FORMAT.content_type)
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_SLASH = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLimits:
+    """What one request may take of the server; the app fills it from its settings."""
+
+    body_bytes: int = 50_000_000
+    url_bytes: int = 64_000
+    seconds: float = 30.0
+    gzip_from: int = 0  # answers of at least so many bytes are compressed; 0: none are
+
+
+class Endpoint:
+    """Serves everything below `path`. `context` is set once the store is open."""
+
+    def __init__(
+        self,
+        *,
+        origin: Origin,
+        cross_origin: CrossOrigin,
+        limits: EndpointLimits = EndpointLimits(),
+        facts: Facts = NO_FACTS,
+        path: str = "/fhir",
+    ) -> None:
+        self.context: Context | None = None
+        self._origin = origin
+        self._cross_origin = cross_origin
+        self._limits = limits
+        self._facts = facts
+        self._path = path
+        self._contexts: dict[str, Context] = {}
+        self._plain: dict[bytes, tuple[bytes, bytes]] = {b"*/*": _JSON_TYPE}
+        self._not_plain = _NOT_PLAIN | ({b"accept-encoding"} if limits.gzip_from else frozenset())
+        # Unique among the processes of a server and its restarts, and cheap.
+        self._run = os.urandom(5).hex()
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        context = self.context
+        if scope["method"] == "GET" and not scope["query_string"] and context is not None:
+            parts = scope["path"].split(_SLASH)
+            if len(parts) == 4 and parts[2] in _PLAIN_TYPES and b"%" not in scope["raw_path"]:
+                listed = scope["headers"]
+                headers = dict(listed)
+                if len(headers) == len(listed) and self._not_plain.isdisjoint(headers):
+                    content_type = self._plain.get(headers.get(b"accept", b"*/*"))
+                    if content_type is not None:
+                        try:
+                            version = await read(context, parts[2], parts[3])
+                        except Exception:  # told, or logged, by the long way
+                            version = None
+                        if version is not None:
+                            content = version.content
+                            await send(
+                                {
+                                    "type": "http.response.start",
+                                    "status": 200,
+                                    "headers": [
+                                        content_type,
+                                        (b"content-length", b"%d" % len(content or b"")),
+                                        (b"etag", b'W/"%d"' % version.version),
+                                        (b"last-modified", http_date(version.updated // 1_000_000)),
+                                        NOSNIFF,
+                                        NO_STORE,
+                                    ],
+                                }
+                            )
+                            await send({"type": "http.response.body", "body": content})
+                            return
+        await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        method: str = scope["method"]
+        headers = _joined(scope["headers"])
+        id_ = request_id(headers.get(b"x-request-id"))
+        if id_ is None:
+            id_ = b"%s-%x" % (self._run.encode(), next(self._numbers))
+        format, pretty, request = _DEFAULT_FORMAT, False, None
+        try:
+            request = await self._request(scope, headers, receive, id_.decode())
+            if method == "OPTIONS":
+                answer = self._options(request)
+            else:
+                format = self._negotiate(request)
+                pretty = flag("_pretty", request.parameter("_pretty"))
+                answer = await self._perform(request)
+        except Disconnected:
+            return
+        except Exception as error:
+            answer = self._failure(error, method, scope["path"], id_.decode())
+            format = self._format_of_failure(headers, format)
+        page = partial(self._page, request) if request is not None else None
+        try:
+            listed, body = respond(answer, format, pretty=pretty, page=page)
+        except Exception as error:
+            answer = self._failure(error, method, scope["path"], id_.decode())
+            listed, body = respond(answer, _DEFAULT_FORMAT)
+        listed.append((b"x-request-id", id_))
+        listed += self._cross_origin.headers(headers)
+        threshold = self._limits.gzip_from
+        if threshold and len(body) >= threshold and b"gzip" in headers.get(b"accept-encoding", b""):
+            listed, body = compressed(listed, body)
+        await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+    async def _request(
+        self, scope: Any, headers: Mapping[bytes, bytes], receive: Any, id_: str
+    ) -> Request:
+        raw_path: bytes = scope["raw_path"]
+        query: bytes = scope["query_string"]
+        if len(raw_path) + len(query) > self._limits.url_bytes:
+            raise TooLarge("The URL is longer than this server reads; post the search to _search")
+        path = _text(raw_path)[len(self._path) :].removeprefix(_SLASH)
+        path = path.removesuffix(_SLASH)
+        segments = tuple(decode_percent(p, "path") for p in path.split(_SLASH)) if path else ()
+        raw_query = _text(query)
+        request = Request(
+            self._context(self._origin.base_url(scope, headers)),
+            scope["method"],
+            segments,
+            parse_query(raw_query),
+            headers,
+            raw_query=raw_query,
+            request_id=id_,
+            facts=self._facts,
+        )
+        if request.method in _WITH_BODY:
+            request.body = await receive_body(receive, headers, self._limits.body_bytes)
+            if request.method == "POST" and segments[-1:] == ("_search",):
+                request.parameters += parse_query(request.form())
+        return request
+
+    def _context(self, base_url: str) -> Context:
+        found = self._contexts.get(base_url)
+        if found is None:
+            if self.context is None:
+                raise ConnectionError("the store is not open yet")
+            if len(self._contexts) >= 256:
+                self._contexts.clear()
+            found = self._contexts[base_url] = replace(self.context, base_url=base_url)
+        return found
+
+    def _negotiate(self, request: Request) -> Format:
+        accept = request.headers.get(b"accept", b"")
+        format = request.parameter("_format")
+        reads = request.method in ("GET", "HEAD")
+        if format is None and reads and request.segments[:1] == ("Binary",):
+            # Any type may be asked of a Binary; what is not FHIR's is seen to where it is read.
+            try:
+                return negotiate(accept.decode("latin-1"))
+            except FHIRError:
+                return _DEFAULT_FORMAT
+        chosen = negotiate(accept.decode("latin-1"), format)
+        if format is None and chosen.kind == JSON and accept and len(self._plain) < 256:
+            self._plain[accept] = (b"content-type", chosen.content_type)
+        return chosen
+
+    async def _perform(self, request: Request) -> Answer:
+        handler = handler_of(request)
+        if request.method in ("GET", "HEAD") or request.segments[-1:] == ("_search",):
+            # Nothing is half done when such a request is given up.
+            async with asyncio.timeout(self._limits.seconds):
+                return await handler(request)
+        return await handler(request)
+
+    def _options(self, request: Request) -> Answer:
+        headers = self._cross_origin.preflight(request.headers)
+        allow = ", ".join(allow_of(methods_of(request, form_of(request.segments))))
+        return Answer(204, headers=(*headers, (b"allow", allow.encode())))
+
+    def _failure(self, error: Exception, method: str, path: str, id_: str) -> Answer:
+        status = status_of(error)
+        if status >= 500:
+            log_unexpected(error, id_, method, path)
+        headers: list[tuple[bytes, bytes]] = []
+        if isinstance(error, WrongMethod):
+            headers.append((b"allow", ", ".join(error.allow).encode()))
+        elif isinstance(error, TooLarge):
+            headers.append((b"connection", b"close"))
+        elif isinstance(error, Unauthenticated):
+            headers.append((b"www-authenticate", b'Bearer realm="fhir"'))
+        elif isinstance(error, UnsupportedMediaType) and method == "PATCH":
+            accepted = b"application/json-patch+json, application/fhir+json, application/fhir+xml"
+            headers.append((b"accept-patch", accepted))
+        if status in RETRY_AFTER:
+            headers.append((b"retry-after", b"%d" % RETRY_AFTER[status]))
+        content = json.encode(outcome(issues_of(error)))
+        return Answer(status, content, headers=tuple(headers))
+
+    def _format_of_failure(self, headers: Mapping[bytes, bytes], format: Format) -> Format:
+        """Errors come in the format asked for too, as far as it can be made out."""
+        if format is not _DEFAULT_FORMAT:
+            return format
+        try:
+            return negotiate(headers.get(b"accept", b"").decode("latin-1"))
+        except FHIRError:
+            return _DEFAULT_FORMAT
+
+    def _page(self, request: Request, content: bytes) -> tuple[bytes, HeaderList]:
+        from fhirserver.rest.page import page  # pages are for people: not loaded for others
+
+        raise NotImplementedError(page)
+
+
+def _text(raw: bytes) -> str:
+    """A path or query; UTF-8 that was not percent-encoded is read all the same."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise Malformed("The URL is not UTF-8") from None
+    if "\0" in text:
+        raise Invalid("The URL holds a NUL character")
+    return text
+
+
+def _joined(listed: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name; those that come more than once are one list (RFC 9110, 5.3)."""
+    headers = dict(listed)
+    if len(headers) != len(listed):
+        headers = {}
+        for name, value in listed:
+            headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers

@@ -1,0 +1,96 @@
+"""Reading and writing the HTTP headers that FHIR gives a meaning.
+
+https://hl7.org/fhir/R4/http.html#versioning, https://hl7.org/fhir/R4/http.html#ops (Prefer)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
+
+from fhirserver.errors import Invalid
+
+_ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prefer:
+    """https://hl7.org/fhir/R4/http.html#ops: what to send back, and how strict to be."""
+
+    returns: str | None = None  # minimal | representation | OperationOutcome
+    strict: bool = False
+
+
+_RETURNS = {
+    "minimal": "minimal",
+    "representation": "representation",
+    "operationoutcome": "OperationOutcome",
+}
+
+
+@lru_cache(maxsize=128)
+def prefer(text: str) -> Prefer:
+    """A Prefer header; what is not known in it is passed over, as HTTP wants."""
+    returns: str | None = None
+    strict = False
+    for item in text.replace(";", ",").split(","):
+        name, _, value = item.partition("=")
+        name, value = name.strip().lower(), value.strip().strip('"').lower()
+        if name == "return":
+            returns = _RETURNS.get(value, returns)
+        elif name == "handling":
+            strict = value == "strict"
+    return Prefer(returns, strict)
+
+
+def if_match(text: str | None) -> int | None:
+    """The version number of an If-Match header; None when there is none (or it is `*`)."""
+    if text is None:
+        return None
+    if text.strip() == "*":
+        return None
+    found = _ETAG.fullmatch(text)
+    if found is None:
+        raise Invalid(f'If-Match must be one version tag such as W/"3", not “{text}”')
+    if not _VERSION.fullmatch(found[1]):
+        raise Invalid(f"If-Match names version “{found[1]}”, which is no version of this server")
+    return int(found[1])
+
+
+def none_match(text: str, version: int) -> bool:
+    """Whether If-None-Match holds this version (weak comparison), so that 304 is the answer."""
+    if text.strip() == "*":
+        return True
+    return any(
+        found is not None and found[1] == str(version)
+        for found in map(_ETAG.fullmatch, text.split(","))
+    )
+
+
+def not_modified_since(text: str, updated: int) -> bool:
+    """Whether If-Modified-Since makes 304 the answer; an unreadable date has no effect."""
+    try:
+        since = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return False
+    if since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    return updated // 1_000_000 <= int(since.timestamp())
+
+
+@lru_cache(maxsize=4096)
+def http_date(second: int) -> bytes:
+    """Seconds since 1970 as the date format of HTTP."""
+    return format_datetime(datetime.fromtimestamp(second, UTC), usegmt=True).encode()
+
+
+def request_id(value: bytes | None) -> bytes | None:
+    """The client's X-Request-Id if it can be sent back and logged as it is."""
+    if value is not None and _REQUEST_ID.fullmatch(value):
+        return value
+    return None

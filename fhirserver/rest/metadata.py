@@ -1,0 +1,56 @@
+"""capabilities over HTTP (https://hl7.org/fhir/R4/http.html#capabilities)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from fhirserver.errors import Invalid
+from fhirserver.interaction.capabilities import MODES
+from fhirserver.interaction.capabilities import capabilities as capabilities_interaction
+from fhirserver.model import json
+from fhirserver.operation import OPERATIONS
+from fhirserver.rest.answer import Answer
+
+if TYPE_CHECKING:
+    from fhirserver.rest.request import Request
+
+_made: dict[tuple[object, ...], tuple[bytes, str]] = {}
+
+
+async def capabilities(request: Request) -> Answer:
+    """The statement, made once for each state of the registry."""
+    mode = request.parameter("mode") or "full"
+    if mode not in MODES:
+        raise Invalid(f"mode is full, normative or terminology, not “{mode[:40]}”")
+    ctx = request.ctx
+    key = (
+        id(ctx.registry),
+        ctx.registry.epoch,
+        ctx.base_url,
+        mode,
+        request.facts,
+        ctx.store.capabilities,
+    )
+    found = _made.get(key)
+    if found is None:
+        resource = capabilities_interaction(
+            ctx,
+            mode=mode,
+            operations=OPERATIONS.values(),
+            cors=request.facts.cors,
+            security=request.facts.security,
+        )
+        content = json.encode(resource)
+        # Not the date: the statement of another process, or after a restart, is the same one.
+        stated = json.encode({k: v for k, v in resource.items() if k != "date"})
+        tag = hashlib.blake2b(stated, digest_size=12).hexdigest()
+        if len(_made) >= 16:
+            _made.clear()
+        found = _made[key] = (content, f'W/"{tag}"')
+    content, etag = found
+    headers = ((b"etag", etag.encode()),)
+    asked = request.header(b"if-none-match")
+    if asked is not None and etag in (tag.strip() for tag in asked.split(",")):
+        return Answer(304, headers=headers)
+    return Answer(200, content, headers=headers)

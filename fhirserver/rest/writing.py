@@ -1,0 +1,178 @@
+"""create, update, patch and delete over HTTP, also conditional.
+
+https://hl7.org/fhir/R4/http.html#create, https://hl7.org/fhir/R4/http.html#cond-update
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fhirserver.errors import Invalid, Issue
+from fhirserver.interaction.conditional_delete import conditional_delete as delete_selected
+from fhirserver.interaction.conditional_patch import conditional_patch as patch_selected
+from fhirserver.interaction.conditional_update import conditional_update as update_selected
+from fhirserver.interaction.create import create as create_interaction
+from fhirserver.interaction.delete import delete as delete_interaction
+from fhirserver.interaction.patch import Patch
+from fhirserver.interaction.patch import patch as patch_interaction
+from fhirserver.interaction.update import update as update_interaction
+from fhirserver.model import json, xml
+from fhirserver.rest import binary
+from fhirserver.rest.answer import Answer
+from fhirserver.rest.formats import JSON, JSON_PATCH, XML
+from fhirserver.rest.headers import if_match
+from fhirserver.rest.outcome import outcome
+from fhirserver.rest.representing import part_of_read
+
+if TYPE_CHECKING:
+    from fhirserver.interaction.context import Written
+    from fhirserver.rest.request import Request
+
+_DECODERS = {JSON: json.decode, XML: xml.decode, JSON_PATCH: json.decode_value}
+_SAID = {
+    "created": "was created",
+    "updated": "was updated",
+    "found": "exists already; nothing was created",
+    "deleted": "was deleted",
+    "unchanged": "was already absent",
+}
+
+
+def resource_of(request: Request) -> Any:
+    """The resource a request carries."""
+    if request.segments[:1] == ("Binary",) and not request.bundled:
+        raw = binary.resource_of_raw(request)
+        if raw is not None:
+            return raw
+    return request.content(decoders=_DECODERS)[1]
+
+
+def patch_of(request: Request) -> Patch:
+    """The patch a request carries; in a Bundle, JSON Patch comes as a Binary."""
+    if request.bundled and isinstance(request.resource, dict):
+        if request.resource.get("resourceType") == "Binary":
+            return Patch("json", json.decode_value(binary.data_of(request.resource)))
+        return Patch("fhirpath", request.resource)
+    kind, body = request.content(also=(JSON_PATCH,), decoders=_DECODERS)
+    return Patch("json" if kind == JSON_PATCH else "fhirpath", body)
+
+
+async def create(request: Request) -> Answer:
+    written = await create_interaction(
+        request.ctx,
+        request.segments[0],
+        resource_of(request),
+        if_none_exist=request.if_none_exist,
+    )
+    return _answer(request, written)
+
+
+async def update(request: Request) -> Answer:
+    type_, id_ = request.segments
+    none_match = request.header(b"if-none-match")
+    if none_match is not None and none_match.strip() != "*":
+        raise Invalid("On an update, If-None-Match can only be *")
+    written = await update_interaction(
+        request.ctx,
+        type_,
+        id_,
+        resource_of(request),
+        if_match=if_match(request.header(b"if-match")),
+        if_none_match=none_match is not None,
+    )
+    return _answer(request, written)
+
+
+async def conditional_update(request: Request) -> Answer:
+    written = await update_selected(
+        request.ctx,
+        request.segments[0],
+        _criteria(request),
+        resource_of(request),
+        if_match=if_match(request.header(b"if-match")),
+    )
+    return _answer(request, written)
+
+
+async def patch(request: Request) -> Answer:
+    type_, id_ = request.segments
+    version = if_match(request.header(b"if-match"))
+    written = await patch_interaction(request.ctx, type_, id_, patch_of(request), if_match=version)
+    return _answer(request, written)
+
+
+async def conditional_patch(request: Request) -> Answer:
+    written = await patch_selected(
+        request.ctx,
+        request.segments[0],
+        _criteria(request),
+        patch_of(request),
+        if_match=if_match(request.header(b"if-match")),
+    )
+    return _answer(request, written)
+
+
+async def delete(request: Request) -> Answer:
+    type_, id_ = request.segments
+    written = await delete_interaction(
+        request.ctx, type_, id_, if_match=if_match(request.header(b"if-match"))
+    )
+    return _deleted(request, [written])
+
+
+async def conditional_delete(request: Request) -> Answer:
+    written = await delete_selected(request.ctx, request.segments[0], _criteria(request))
+    return _deleted(request, written)
+
+
+def _criteria(request: Request) -> str:
+    criteria = request.criteria
+    if not criteria:
+        raise Invalid(
+            f"A {request.method} on a type needs search criteria in the URL, "
+            "or the resource's id in the path"
+        )
+    return criteria
+
+
+def _answer(request: Request, written: Written) -> Answer:
+    version = written.version
+    location = f"{request.ctx.base_url}/{version.type}/{version.id}/_history/{version.version}"
+    # In a Bundle nothing is sent back unless asked for: an import has no use for it.
+    returns = request.prefer.returns or ("minimal" if request.bundled else "representation")
+    content: bytes | None = None
+    report: bytes | None = None
+    if returns == "OperationOutcome" or written.issues:
+        report = json.encode(outcome([_done(written), *written.issues]))
+    if returns == "OperationOutcome":
+        content = report
+    elif returns == "representation":
+        content = version.content
+        show = part_of_read(request)
+        if show is not None and content is not None:
+            content = show(content)
+    status = 201 if written.result == "created" else 200
+    return Answer(status, content, version, location, issues=report)
+
+
+def _done(written: Written) -> Issue:
+    version = written.version
+    return Issue(
+        "information",
+        "informational",
+        f"{version.type}/{version.id} {_SAID[written.result]} (version {version.version})",
+    )
+
+
+def _deleted(request: Request, written: list[Written]) -> Answer:
+    """204, or 200 with an OperationOutcome when the client prefers one."""
+    version = written[0].version if len(written) == 1 and written[0].version.version else None
+    if request.prefer.returns == "OperationOutcome":
+        said = [_done(one) for one in written] or [
+            Issue(
+                "information", "informational", "The criteria select nothing; nothing was deleted"
+            )
+        ]
+        content = json.encode(outcome(said))
+        return Answer(200, content, version, issues=content)
+    return Answer(204, version=version)

@@ -1,0 +1,140 @@
+"""Every setting of the server: an option of `fhirserver serve`, or `FHIRSERVER_…` in the
+environment (`FHIRSERVER_DATABASE`, `FHIRSERVER_BASE_URL`), or a line of a `.env` file."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What can be set, with its default; `Field.description` is what the documentation shows."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FHIRSERVER_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    # Where it listens
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(
+        default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one"
+    )
+    workers: int = Field(default=1, ge=1, le=64, description="Number of server processes")
+    base_url: str | None = Field(
+        default=None,
+        description="FHIR base URL as clients see it, e.g. https://sante.example.fr/fhir; "
+        "unset, it follows the Host header",
+    )
+    trusted_proxies: Names = Field(
+        default=("127.0.0.1", "::1"),
+        description="Addresses or networks whose X-Forwarded-* headers count, comma-separated",
+    )
+    cors_origins: Names | None = Field(
+        default=None,
+        description="Origins whose pages may call the API, comma-separated; * for all. "
+        "Unset: all with --auth off, none otherwise",
+    )
+
+    # Who may come in
+    auth: Literal["smart", "off"] = Field(
+        default="smart", description="smart: SMART-on-FHIR tokens; off: anyone may do anything"
+    )
+    insecure_bind: bool = Field(
+        default=False,
+        description="With --auth off, listen on other than loopback addresses all the same",
+    )
+
+    # Where data is kept
+    database: str = Field(
+        default="sqlite:///fhirserver.db",
+        description="sqlite:///path (four slashes: absolute), sqlite:// (temporary), "
+        "mongodb://host/name",
+    )
+
+    # How much one request may ask for
+    max_body_bytes: int = Field(default=50 * MIB, ge=KIB, description="Largest request body")
+    max_url_bytes: int = Field(default=64 * KIB, ge=KIB, description="Longest URL")
+    max_bundle_entries: int = Field(
+        default=10_000, ge=1, description="Entries of a batch or transaction"
+    )
+    default_count: int = Field(default=20, ge=1, le=10_000, description="Page size without _count")
+    max_count: int = Field(default=1000, ge=1, le=10_000, description="Largest page size")
+    max_includes: int = Field(default=1000, ge=0, description="Included resources on one page")
+    search_seconds: float = Field(
+        default=30.0, gt=0, description="Longest time for a search or read"
+    )
+    gzip_from: int = Field(
+        default=0,
+        ge=0,
+        description="Compress answers of at least so many bytes; 0: leave it to a proxy",
+    )
+
+    # What it says of itself
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level of what is logged"
+    )
+    log_format: Literal["json", "console"] = Field(default="json", description="Form of log lines")
+
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            if network != "*":
+                ip_network(network, strict=False)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("must be an absolute http or https URL")
+        if parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("must have no query, fragment or user")
+        return value.rstrip("/")
+
+    @property
+    def binds_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    def problems(self) -> list[str]:
+        """Why the server may not start with these settings, in words for the operator."""
+        found = []
+        if self.auth == "smart":
+            found.append(
+                "SMART-on-FHIR authorization (--auth smart) is not part of this version yet. "
+                "Start with --auth off (or FHIRSERVER_AUTH=off) to serve without any access "
+                "control, on this machine only."
+            )
+        elif not self.binds_loopback and not self.insecure_bind:
+            found.append(
+                f"With --auth off anyone who reaches {self.host} can read and change everything. "
+                "Listen on 127.0.0.1, or say --insecure-bind if something in front of the server "
+                "controls access."
+            )
+        if self.default_count > self.max_count:
+            found.append("default_count is larger than max_count.")
+        return found
