@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fhirserver.access.judged import JudgedStore
 from fhirserver.search.expression import Everything, Expression
 from fhirserver.storage.interface import (
     Capabilities,
@@ -62,8 +63,6 @@ class PermittedStore:
         if predicate != Everything():
             if entries is None:
                 raise TypeError("a predicate needs `entries` to judge single versions")
-            from fhirserver.access.judged import JudgedStore
-
             self._store = JudgedStore(store, predicate, entries)
 
     @property
