@@ -22,13 +22,14 @@ MAX_DEPTH = 60
 # The range of IEEE 754 decimal128: beyond it a number is an attack, not a measurement.
 MAX_EXPONENT = 6144
 
-_numbers = Context(
+#: The Decimal of a text, with all its digits; ArithmeticError when it is out of the range.
+exact_decimal = Context(
     prec=4300,  # as many digits as Python lets an integer have
     Emax=MAX_EXPONENT,
     Emin=-MAX_EXPONENT,
     traps=[InvalidOperation, Overflow, Rounded, Subnormal],
-)
-_decode = msgspec.json.Decoder(float_hook=_numbers.create_decimal).decode
+).create_decimal
+_decode = msgspec.json.Decoder(float_hook=exact_decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _BYTE = re.compile(r" ?\(byte (\d+)\)")
