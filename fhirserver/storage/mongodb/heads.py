@@ -1,0 +1,65 @@
+"""Heads: the current documents as a write sees them, without entries and readable copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fhirserver.model.version import ABSENT, ANY, Change, Version
+from fhirserver.storage.interface import VersionConflict
+from fhirserver.storage.mongodb.connection import Connection, Document
+from fhirserver.storage.mongodb.document import (
+    ONLY_VERSION,
+    fetch_chunks,
+    identity,
+    version_of,
+)
+
+
+async def read_heads(
+    connection: Connection, ids: Sequence[str], session: Any = None
+) -> dict[str, Document]:
+    """The documents of `ids` that are there."""
+    current = connection.current
+    if len(ids) == 1 or not connection.dialect.atomic_updates:
+        # FerretDB 1.x finds by `_id` alone through its index, and by `$in` through a scan.
+        found = [await current.find_one({"_id": i}, ONLY_VERSION, session=session) for i in ids]
+        return {document["_id"]: document for document in found if document is not None}
+    cursor = current.find({"_id": {"$in": list(ids)}}, ONLY_VERSION, session=session)
+    return {document["_id"]: document async for document in cursor}
+
+
+def current_version(head: Document | None) -> int:
+    """The version now current, in the words of VersionConflict: 0 none, negative a deletion."""
+    if head is None:
+        return 0
+    return -head["version"] if head["deleted"] else int(head["version"])
+
+
+def check_expectation(change: Change, head: Document | None) -> None:
+    current = current_version(head)
+    if change.expect == ANY:
+        return
+    if change.expect == ABSENT:
+        if current > 0:
+            raise VersionConflict(change.type, change.id, current)
+    elif abs(current) != change.expect:
+        raise VersionConflict(change.type, change.id, current)
+
+
+def changes_nothing(change: Change, head: Document | None) -> bool:
+    """A deletion of what is absent or deleted already."""
+    return change.content is None and (head is None or head["deleted"])
+
+
+async def unchanged_version(
+    connection: Connection, change: Change, head: Document | None
+) -> Version:
+    if head is None or not head["version"]:
+        return Version(change.type, change.id, 0, 0, change.method, None)
+    await fetch_chunks(connection, [head])
+    return version_of(head)
+
+
+def head_of(heads: dict[str, Document], change: Change) -> Document | None:
+    return heads.get(identity(change.type, change.id))
