@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import sys
 import tempfile
 import uuid
@@ -18,10 +19,13 @@ import structlog
 from fhirserver.access.store import PermittedStore
 from fhirserver.conformance.registry import Registry
 from fhirserver.interaction.context import Context, Limits
+from fhirserver.interaction.search_parameter import SearchParameterBehaviour
 from fhirserver.rest.cors import CrossOrigin
 from fhirserver.rest.dispatcher import Dispatcher
 from fhirserver.rest.endpoint import Endpoint, EndpointLimits
 from fhirserver.rest.origin import Origin
+from fhirserver.rest.request import Facts
+from fhirserver.search.expression import Everything
 from fhirserver.search.index import Indexer
 from fhirserver.settings import Settings
 from fhirserver.validation.validator import Validator
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from fhirserver.storage.interface import Store
 
 PATH = "/fhir"
+REFRESH_SECONDS = 1.0
 _log = structlog.get_logger("fhirserver")
 
 
@@ -93,8 +98,9 @@ def context_of(
     store: Store, registry: Registry, *, base_url: str = "", limits: Limits | None = None
 ) -> Context:
     """An open-mode context: everything is permitted."""
+    permitted = PermittedStore(store, Everything())
     return Context(
-        store=PermittedStore.open(store),
+        store=permitted,
         registry=registry,
         indexer=Indexer(registry, (base_url,) if base_url else ()),
         validator=Validator(),
@@ -102,6 +108,7 @@ def context_of(
         new_id=new_id,
         base_url=base_url,
         limits=limits or Limits(),
+        behaviours=(SearchParameterBehaviour(permitted, registry),),
     )
 
 
@@ -124,28 +131,58 @@ def build(settings: Settings) -> Dispatcher:
             settings.search_seconds,
             settings.gzip_from,
         ),
+        facts=Facts(
+            cors=bool(origins),
+            security="Open: no authorization (--auth off)" if settings.auth == "off" else "",
+        ),
         path=PATH,
     )
 
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         await store.open()
+        tasks: list[asyncio.Task[None]] = []
         try:
             registry = Registry()
             context = context_of(
                 store, registry, base_url=settings.base_url or "", limits=limits_of(settings)
             )
+            await _refresh(context)
             endpoint.context = context
+            tasks.append(asyncio.create_task(_keep_fresh(context)))
             # What was made until now lives as long as the process: the collector may skip it.
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 50)
             yield
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             endpoint.context = None
             await store.close()
 
     return Dispatcher(endpoint, lifespan, pages=lambda: _pages(store), path=PATH)
+
+
+async def _refresh(context: Context) -> None:
+    """Take in what other processes on the same store have changed."""
+    for behaviour in context.behaviours:
+        if isinstance(behaviour, SearchParameterBehaviour):
+            await behaviour.refresh()
+
+
+async def _keep_fresh(context: Context) -> None:
+    failing = False
+    while True:
+        await asyncio.sleep(REFRESH_SECONDS)
+        try:
+            await _refresh(context)
+            failing = False
+        except Exception as error:  # the store may be away for a while; requests are told
+            if not failing:
+                _log.warning("refresh failed", error=type(error).__name__)
+            failing = True
 
 
 def _pages(store: Store) -> Any:
@@ -182,4 +219,45 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
-__all__ = ["StartRefused", "asyncio", "build", "context_of", "create", "open_engine"]
+def serve(settings: Settings) -> None:
+    """Run the server until it is told to stop. Raises StartRefused."""
+    import uvicorn
+
+    problems = settings.problems()
+    if problems:
+        raise StartRefused("\n".join(problems))
+    configure_logging(settings)
+    if settings.auth == "off":
+        _log.warning(
+            "NO ACCESS CONTROL: anyone who reaches this address can read and change everything",
+            host=settings.host,
+        )
+    options: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "http": "httptools",
+        "lifespan": "on",
+        "ws": "none",
+        "access_log": False,
+        "server_header": False,
+        "date_header": True,
+        "proxy_headers": False,  # rest/origin.py decides whose words count
+        "timeout_graceful_shutdown": 20,
+        "log_level": settings.log_level,
+    }
+    if settings.workers == 1:
+        uvicorn.run(build(settings), **options)
+        return
+    # Each worker makes its own application from the environment.
+    os.environ.update(environment_of(settings))
+    uvicorn.run("fhirserver.app:create", factory=True, workers=settings.workers, **options)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings as the environment variables that give them."""
+    variables = {}
+    for name, value in settings.model_dump().items():
+        if value is not None:
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            variables[f"FHIRSERVER_{name.upper()}"] = text
+    return variables

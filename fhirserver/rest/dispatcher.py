@@ -32,7 +32,7 @@ class Dispatcher:
         path: str = "/fhir",
     ) -> None:
         self.endpoint = endpoint
-        self._lifespan = lifespan
+        self.lifespan = lifespan
         self._make_pages = pages
         self._pages: Any = None
         self._path = path
@@ -56,7 +56,7 @@ class Dispatcher:
         await receive()
         started = False
         try:
-            async with self._lifespan():
+            async with self.lifespan():
                 started = True
                 await send({"type": "lifespan.startup.complete"})
                 await receive()

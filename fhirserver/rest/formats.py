@@ -115,8 +115,6 @@ def negotiate(accept: str, format: str | None = None, default: str = JSON) -> Fo
     if chosen is None:
         raise _refusal(format or accept)
     kind, mime, parameters, explicit = chosen
-    if kind == default and not explicit:
-        mime = _DEFAULT[default]
     return _format(kind, mime, parameters, explicit)
 
 
