@@ -1,0 +1,205 @@
+"""Index entries to index rows.
+
+Words become tokens of one full-text document per resource: `<param>w<word>` and, once for each
+parameter, `<param>p` for its presence; all in hexadecimal, so that FTS5's tokenizer keeps whatever
+the word holds and a prefix of a word is a prefix of its token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fhirserver.search.entries import (
+    CompositeEntry,
+    DateEntry,
+    NumberEntry,
+    PositionEntry,
+    QuantityEntry,
+    ReferenceEntry,
+    StringEntry,
+    TokenEntry,
+    UriEntry,
+    WordEntry,
+)
+from fhirserver.search.expression import Kind
+from fhirserver.storage.sqlite.tables import (
+    BARE_INSERT,
+    BARE_OF_KEY,
+    BARE_REMOVE,
+    COMPOSITE_INSERT,
+    COMPOSITE_OF_KEY,
+    COMPOSITE_REMOVE,
+    TABLES,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import apsw
+
+    from fhirserver.storage.sqlite.names import Names
+
+Row = tuple[Any, ...]
+
+
+class Rows:
+    """Rows to be written, by table."""
+
+    __slots__ = ("bare", "composite", "tables", "words")
+
+    def __init__(self) -> None:
+        self.tables: dict[Kind, list[Row]] = {kind: [] for kind in TABLES}
+        self.bare: list[Row] = []
+        self.composite: list[Row] = []
+        self.words: list[tuple[int, str]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.bare or self.composite or self.words) or any(self.tables.values())
+
+    def write(self, connection: apsw.Connection) -> None:
+        for kind, rows in self.tables.items():
+            if rows:
+                connection.executemany(INSERTS[kind], sorted(rows))
+                self.tables[kind] = []
+        if self.bare:
+            connection.executemany(BARE_INSERT, self.bare)
+            self.bare = []
+        if self.composite:
+            connection.executemany(COMPOSITE_INSERT, self.composite)
+            self.composite = []
+        if self.words:
+            connection.executemany("INSERT INTO word(rowid,words) VALUES(?,?)", self.words)
+            self.words = []
+
+    def replace(self, connection: apsw.Connection, key: int) -> None:
+        """Write these rows as all rows of resource `key`, touching only those that differ."""
+        for kind, rows in self.tables.items():
+            _replace(connection, OF_KEYS[kind], REMOVES[kind], INSERTS[kind], key, rows)
+        _replace(connection, BARE_OF_KEY, BARE_REMOVE, BARE_INSERT, key, self.bare)
+        _replace(
+            connection, COMPOSITE_OF_KEY, COMPOSITE_REMOVE, COMPOSITE_INSERT, key, self.composite
+        )
+        connection.execute("DELETE FROM word WHERE rowid=?", (key,))
+        if self.words:
+            connection.execute("INSERT INTO word(rowid,words) VALUES(?,?)", self.words[0])
+
+
+INSERTS = {kind: table.insert for kind, table in TABLES.items()}
+REMOVES = {kind: table.remove for kind, table in TABLES.items()}
+OF_KEYS = {kind: table.of_key for kind, table in TABLES.items()}
+
+
+def _replace(
+    connection: apsw.Connection, of_key: str, remove: str, insert: str, key: int, rows: list[Row]
+) -> None:
+    old = set(connection.execute(of_key, (key,)).fetchall())
+    if not old and not rows:
+        return
+    new = set(rows)
+    if old != new:
+        connection.executemany(remove, old - new)
+        connection.executemany(insert, new - old)
+
+
+def word_token(param: int, word: str) -> str:
+    return f"{param:x}w{word.encode().hex()}"
+
+
+def presence_token(param: int) -> str:
+    return f"{param:x}p"
+
+
+def add_rows(
+    names: Names, type: int, key: int, entries: Sequence[tuple[Any, ...]], rows: Rows
+) -> None:
+    """Append the rows of a resource's entries to `rows`."""
+    params: dict[str, int] = {}
+    words: dict[str, None] = {}
+    element = 0
+    for entry in entries:
+        code = entry[0]
+        param = params.get(code)
+        if param is None:
+            param = params[code] = names.learn_param(type, code)
+        made = type_of(entry)
+        if made is CompositeEntry:
+            for component, part in enumerate(entry[1]):
+                values = COLUMNS[type_of(part)](names, part)
+                rows.composite.append(
+                    (param, component, values[0], key, element, *values[1:], *PAD[len(values)])
+                )
+            element += 1
+        elif entry[1] is None:
+            if made is WordEntry:
+                words[presence_token(param)] = None
+            else:
+                rows.bare.append((param, key))
+        elif made is WordEntry:
+            words[presence_token(param)] = None
+            words[word_token(param, entry[1])] = None
+        else:
+            first, *rest = COLUMNS[made](names, entry)
+            rows.tables[KINDS[made]].append((param, first, key, *rest))
+    if words:
+        rows.words.append((key, " ".join(words)))
+
+
+type_of = type
+
+#: Composite rows have five value columns; the unused hold 0.
+PAD = {width: (0,) * (5 - width) for width in range(1, 6)}
+
+
+def _string(names: Names, entry: Any) -> Row:
+    return entry[1], entry[2]
+
+
+def _token(names: Names, entry: Any) -> Row:
+    return entry[2], names.learn_symbol(entry[1])
+
+
+def _reference(names: Names, entry: Any) -> Row:
+    return entry[2], names.learn_symbol(entry[1])
+
+
+def _date(names: Names, entry: Any) -> Row:
+    return entry[1], entry[2]
+
+
+def _number(names: Names, entry: Any) -> Row:
+    return float(entry[1]), float(entry[2])
+
+
+def _quantity(names: Names, entry: Any) -> Row:
+    learn = names.learn_symbol
+    return float(entry[1]), float(entry[2]), learn(entry[3]), learn(entry[4]), learn(entry[5])
+
+
+def _uri(names: Names, entry: Any) -> Row:
+    return (entry[1],)
+
+
+def _position(names: Names, entry: Any) -> Row:
+    return float(entry[1]), float(entry[2])
+
+
+KINDS: dict[type, Kind] = {
+    StringEntry: Kind.STRING,
+    TokenEntry: Kind.TOKEN,
+    ReferenceEntry: Kind.REFERENCE,
+    DateEntry: Kind.DATE,
+    NumberEntry: Kind.NUMBER,
+    QuantityEntry: Kind.QUANTITY,
+    UriEntry: Kind.URI,
+    PositionEntry: Kind.POSITION,
+}
+COLUMNS: dict[type, Callable[[Names, Any], Row]] = {
+    StringEntry: _string,
+    TokenEntry: _token,
+    ReferenceEntry: _reference,
+    DateEntry: _date,
+    NumberEntry: _number,
+    QuantityEntry: _quantity,
+    UriEntry: _uri,
+    PositionEntry: _position,
+}

@@ -1,0 +1,281 @@
+"""The embedded store: one SQLite file, one writing thread, reads in the event loop.
+
+Reads by key and short searches run in the event loop on a connection of its own, each within a
+small budget of time; what exceeds it is done again in a reading thread, under the hard limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import apsw
+
+from fhirserver.model.version import Version
+from fhirserver.storage.interface import Capabilities
+from fhirserver.storage.sqlite import history, schema
+from fhirserver.storage.sqlite.check import check
+from fhirserver.storage.sqlite.connection import Budget, connect
+from fhirserver.storage.sqlite.names import Names
+from fhirserver.storage.sqlite.searcher import Searcher
+from fhirserver.storage.sqlite.writer import UNITS, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from fhirserver.model.version import Change, HistorySelection, Page
+    from fhirserver.search.expression import Query
+    from fhirserver.storage.interface import Selects
+
+T = TypeVar("T")
+
+#: How long one search may hold the event loop before it moves to a thread.
+LOOP_SECONDS = 0.002
+#: How long any search may take.
+LIMIT_SECONDS = 30.0
+READERS = 4
+FEED = 500
+
+READ = "SELECT id,version,updated,method,content,key,seq FROM resource WHERE type=? AND id=?"
+VREAD = (
+    "SELECT id,version,updated,method,content,key,seq FROM history"
+    " WHERE key=(SELECT key FROM resource WHERE type=? AND id=?) AND version=?"
+)
+
+
+def milliseconds_now() -> int:
+    """Now in microseconds since 1970, a whole number of milliseconds."""
+    return time.time_ns() // 1_000_000 * 1000
+
+
+class Reader:
+    """A connection for reading with all that hangs on it; used by one thread at a time."""
+
+    def __init__(self, path: str, cache_kib: int) -> None:
+        self.connection = connect(path, cache_kib=cache_kib)
+        self.budget = Budget(self.connection)
+        self.names = Names(self.connection)
+        self.searcher = Searcher(self.connection, self.names)
+
+    def run(self, work: Callable[[Reader], T], seconds: float) -> T:
+        """Run `work` on one snapshot; apsw.InterruptError when it takes longer than `seconds`."""
+        self.budget.start(seconds)
+        try:
+            self.connection.execute("BEGIN")
+            try:
+                return work(self)
+            finally:
+                if self.connection.in_transaction:
+                    self.connection.execute("COMMIT")
+        finally:
+            self.budget.stop()
+
+
+def _feed(after: int, reader: Reader) -> list[Version]:
+    return history.changes(reader.connection, reader.names, after, FEED)
+
+
+class SqliteStore:
+    """`Store` (fhirserver/storage/interface.py) on the SQLite file at `path`."""
+
+    capabilities = Capabilities(transactions=True)
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        clock: Callable[[], int] = milliseconds_now,
+        limit_seconds: float = LIMIT_SECONDS,
+        loop_seconds: float = LOOP_SECONDS,
+    ) -> None:
+        self._path = str(path)
+        self._clock = clock
+        self._limit = limit_seconds
+        self._loop_seconds = loop_seconds
+        self._readers: list[Reader] = []
+        self._local = threading.local()
+        self._open = False
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self._prepare)
+        self._reader = Reader(self._path, cache_kib=65_536)
+        self._execute = self._reader.connection.execute
+        self._type = self._reader.names.type
+        self._writer = Writer(self._path, self._clock)
+        self._writer.open()
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
+        self._open = True
+
+    def _prepare(self) -> None:
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        connection = connect(self._path, writer=True)
+        try:
+            schema.upgrade(connection, self._path)
+        finally:
+            connection.close()
+
+    async def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        await asyncio.to_thread(self._writer.close)
+        await asyncio.to_thread(self._pool.shutdown)
+        for reader in [*self._readers, self._reader]:
+            reader.connection.close()
+        self._readers.clear()
+
+    async def check(self) -> list[str]:
+        return await self._in_thread(lambda reader: check(reader.connection), 3600.0)
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def read(self, type: str, id: str) -> Version | None:
+        number = self._type(type)
+        if number is None:
+            return None
+        for row in self._execute(READ, (number, id)):
+            return Version(type, *row)
+        return None
+
+    async def vread(self, type: str, id: str, version: int) -> Version | None:
+        current = await self.read(type, id)
+        if current is None or version > current.version or version < 1:
+            return None
+        if current.version == version:
+            return current
+        row = self._execute(VREAD, (self._type(type), id, version)).fetchone()
+        # A version that was current a moment ago is in the history by now, never nowhere.
+        return None if row is None else Version(type, *row)
+
+    async def read_many(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        if len(identities) <= 100:
+            return self._read_many(self._reader, identities)
+        return await self._in_thread(lambda reader: self._read_many(reader, identities))
+
+    def _read_many(self, reader: Reader, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        found = []
+        for type, id in dict.fromkeys(identities):
+            number = reader.names.type(type)
+            if number is None:
+                continue
+            row = reader.connection.execute(READ, (number, id)).fetchone()
+            if row is not None and row[4] is not None:
+                found.append(Version(type, *row))
+        return found
+
+    async def search(self, query: Query) -> Page:
+        return await self._run(lambda reader: reader.searcher.search(query))
+
+    async def count(self, query: Query, limit: int | None = None) -> int:
+        return await self._run(lambda reader: reader.searcher.count(query, limit))
+
+    async def history(self, selection: HistorySelection) -> Page:
+        return await self._run(
+            lambda reader: history.history(reader.connection, reader.names, selection)
+        )
+
+    async def history_count(self, selection: HistorySelection) -> int:
+        return await self._run(
+            lambda reader: history.history_count(reader.connection, reader.names, selection)
+        )
+
+    async def changes(self, after: int = 0) -> AsyncIterator[Version]:
+        while True:
+            page = await self._in_thread(partial(_feed, after))
+            for version in page:
+                yield version
+            if len(page) < FEED:
+                return
+            after = page[-1].seq
+
+    async def reindex(
+        self, type: str, after: int | str | None, limit: int
+    ) -> tuple[list[Version], int | str | None]:
+        def work(reader: Reader) -> list[Version]:
+            number = reader.names.type(type)
+            rows = reader.connection.execute(
+                "SELECT id,version,updated,method,content,key,seq FROM resource"
+                " INDEXED BY resource_current WHERE type=? AND content IS NOT NULL AND key>?"
+                " ORDER BY key LIMIT ?",
+                (number, after or 0, limit),
+            )
+            return [Version(type, *row) for row in rows]
+
+        page = await self._in_thread(work)
+        return page, page[-1].key if len(page) == limit and page else None
+
+    async def get_state(self, name: str) -> bytes | None:
+        row = self._execute("SELECT value FROM state WHERE name=?", (name,)).fetchone()
+        return None if row is None else row[0]
+
+    async def _run(self, work: Callable[[Reader], T]) -> T:
+        try:
+            return self._reader.run(work, self._loop_seconds)
+        except apsw.InterruptError:
+            return await self._in_thread(work)
+
+    async def _in_thread(self, work: Callable[[Reader], T], seconds: float | None = None) -> T:
+        def run() -> T:
+            reader = getattr(self._local, "reader", None)
+            if reader is None:
+                reader = self._local.reader = Reader(self._path, cache_kib=16_384)
+                self._readers.append(reader)
+            return reader.run(work, self._limit if seconds is None else seconds)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run)
+        except apsw.InterruptError:
+            raise TimeoutError(f"the search took longer than {self._limit:g} s") from None
+
+    # --- writing ----------------------------------------------------------------------------
+
+    async def commit(
+        self, changes: Sequence[Change], selects: Sequence[Selects] = ()
+    ) -> list[Version]:
+        (result,) = await self.commit_many(((changes, selects),))
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def commit_many(
+        self, units: Sequence[tuple[Sequence[Change], Sequence[Selects]]]
+    ) -> list[list[Version] | Exception]:
+        results: list[list[Version] | Exception] = []
+        jobs = []
+        for start in range(0, len(units), UNITS):
+            part = units[start : start + UNITS]
+            works = [partial(self._writer.apply, unit) for unit in part]
+            size = sum(
+                len(change.content.head) + len(change.content.tail)
+                for changes, _ in part
+                for change in changes
+                if change.content is not None
+            )
+            jobs.append(self._writer.submit(works, size))
+        if len(jobs) == 1:
+            return await jobs[0]
+        for done in await asyncio.gather(*jobs):
+            results += done
+        return results
+
+    async def replace_entries(
+        self,
+        items: Sequence[tuple[Version, Sequence[tuple]]],  # type: ignore[type-arg]
+    ) -> int:
+        works = [partial(self._writer.replace_entries, *item) for item in items]
+        replaced = 0
+        for result in await self._writer.submit(works):
+            if isinstance(result, Exception):
+                raise result
+            replaced += result
+        return replaced
+
+    async def set_state(self, name: str, value: bytes | None) -> None:
+        (result,) = await self._writer.submit([partial(self._writer.set_state, name, value)])
+        if isinstance(result, Exception):
+            raise result
