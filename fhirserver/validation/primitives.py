@@ -184,7 +184,7 @@ def _hint_of_date(type_: str, value: str) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        clean = _SURROGATE.sub("?", value[:64])
+        clean = "".join(c if c.isprintable() else "?" for c in value[:64])
         return f"'{clean}…'" if len(value) > 64 else f"'{clean}'"
     if isinstance(value, bool):
         return "true" if value else "false"

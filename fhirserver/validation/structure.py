@@ -277,14 +277,14 @@ class Walk:
                 self.findings.add(wrong[0], place, wrong[1])
         if element.profile == "SimpleQuantity" and "comparator" in value:
             self.findings.add("invariant", place, "must not have a comparator (sqty-1)")
-        if element.required_binding and element.type == "CodeableConcept":
-            if not binding.concept_holds(element.required_binding, value):
-                self.findings.add(
-                    "code-invalid",
-                    place,
-                    "no coding is in the required value set "
-                    + binding.shown(element.required_binding),
-                )
+        coded = binding.check(element, "")
+        if coded is not None and not coded(value):
+            self.findings.add(
+                "code-invalid",
+                place,
+                "no code is in the required value set "
+                + binding.shown(element.required_binding or ""),
+            )
 
     # --- the node as a whole -----------------------------------------------------------------
 

@@ -61,9 +61,10 @@ class Validator:
 
     def check(
         self, resource: Any, *, mode: str = "create", conditional_references: bool = False
-    ) -> None:
-        """Raise Invalid with every issue when `resource` has an error."""
+    ) -> list[Issue]:
+        """Raise Invalid with every issue when `resource` has an error; else the warnings."""
         issues = self.validate(resource, mode=mode, conditional_references=conditional_references)
         errors = [issue for issue in issues if issue.severity in ("fatal", "error")]
         if errors:
             raise Invalid(errors[0].diagnostics, issues=tuple(issues))
+        return issues
