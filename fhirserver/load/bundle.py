@@ -43,9 +43,14 @@ class _SearchMode(msgspec.Struct):
 
 class _Entry(msgspec.Struct):
     fullUrl: str | None = None
-    resource: msgspec.Raw | None = None
+    resource: msgspec.Raw = msgspec.Raw()
     request: _Request | None = None
     search: _SearchMode | None = None
+
+    @property
+    def data(self) -> bytes:
+        data = bytes(self.resource)
+        return b"" if data == b"null" else data
 
 
 class _Bundle(msgspec.Struct):
@@ -138,14 +143,14 @@ def _guarded(found: Entries, place: int, raw: msgspec.Raw, add: Any) -> None:
 
 
 def _add_held(found: Entries, place: int, entry: _Entry) -> None:
-    if entry.resource is None:
+    if not entry.data:
         if entry.request is not None and entry.request.method == "DELETE":
             found.gone.add(entry.request.url.lstrip("/"))
             return
         if found.kind not in ("batch-response", "transaction-response"):
             found.refuse(place, "has no resource")
     elif entry.search is None or entry.search.mode != "outcome":
-        _add_stored(found, place, entry.fullUrl, bytes(entry.resource))
+        _add_stored(found, place, entry.fullUrl, entry.data)
 
 
 def _add_stored(found: Entries, place: int | None, full_url: str | None, data: bytes) -> None:
@@ -179,14 +184,14 @@ def _add_requested(found: Entries, place: int, entry: _Entry) -> None:
         if not id_ and not criteria:
             found.refuse(place, f"{method} needs the id or the search of a resource")
             return
-        data = b"" if entry.resource is None or method == "DELETE" else bytes(entry.resource)
+        data = b"" if method == "DELETE" else entry.data
         _add(
             found,
             Entry(place, method, type_, id_, data, None, criteria or None, request.ifMatch),
         )
     elif method not in ("POST", "PUT"):
         found.refuse(place, f"request.method '{method[:20]}' is none of FHIR's")
-    elif entry.resource is None:
+    elif not entry.data:
         found.refuse(place, f"{method} needs a resource", type_)
     else:
         _add_write(found, place, entry, request, type_, id_, criteria)
@@ -201,7 +206,7 @@ def _add_write(
     id_: str,
     criteria: str,
 ) -> None:
-    data = bytes(entry.resource or b"")
+    data = entry.data
     resource = _skim_resource(data)
     if resource.resourceType != type_:
         found.refuse(place, f"request.url names {type_}, the resource is {resource.resourceType}")

@@ -106,7 +106,7 @@ class Preparer:
                 try:
                     entries = split(work.data)
                 except (ValueError, RecursionError):
-                    done.refusals.append(_unreadable(work))
+                    done.refusals.append(unreadable(work))
                     continue
             questions = self._questions(entries) - answers.keys()
             if questions:
@@ -292,7 +292,7 @@ def _refusal(item: Item, place: int | None, reason: str, resource: str, data: by
     return Refusal(item.source, reason, line, entry, resource)
 
 
-def _unreadable(item: Item) -> Refusal:
+def unreadable(item: Item) -> Refusal:
     """Why an item is none: said by the strict reader, which knows line and column."""
     try:
         resource = json.decode(item.data)

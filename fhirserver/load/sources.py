@@ -76,7 +76,7 @@ def sources(files: Iterable[Path], meter: Meter) -> Iterator[Source | Refusal]:
             def consumed(counted: Counted = counted) -> int:
                 return counted.count
 
-            yield from _unpack(str(file), raw, consumed, 0)
+            yield from _unpack(str(file), raw, consumed, 0)  # type: ignore[arg-type]
 
 
 def _unpack(

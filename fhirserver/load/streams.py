@@ -55,7 +55,7 @@ class Counted(io.RawIOBase):
     def tell(self) -> int:
         return self._file.tell()
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         got = self._file.readinto(buffer)  # type: ignore[attr-defined]
         self.count += got
         self._meter.done += got
@@ -81,7 +81,7 @@ class Bounded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         data = self._file.read(len(buffer))
         got = len(data)
         buffer[:got] = data

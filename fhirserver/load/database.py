@@ -1,0 +1,335 @@
+"""Items into a store: workers validate and index, one writer commits in large groups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fhirserver.access.store import (
+    SelectionChanged,
+    TransactionsUnavailable,
+    VersionConflict,
+)
+from fhirserver.errors import FHIRError, MultipleMatches
+from fhirserver.interaction.conditional_delete import conditional_delete
+from fhirserver.interaction.conditional_patch import conditional_patch
+from fhirserver.interaction.patch import patch, patch_of
+from fhirserver.interaction.select import conditional_query, select_one, selects
+from fhirserver.load.prepare import Answer
+from fhirserver.load.report import Refusal, Report
+from fhirserver.load.stored import search_parameters, stands_as
+from fhirserver.load.streams import MIB, Meter
+from fhirserver.load.work import helpings, read
+from fhirserver.load.workers import Workers
+from fhirserver.model import json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from fhirserver.access.store import Selects
+    from fhirserver.interaction.context import Context
+    from fhirserver.load.bundle import Entry
+    from fhirserver.load.items import Item
+    from fhirserver.load.prepare import Part, Prepared, Question, Unit
+    from fhirserver.model.version import Change, Content, Version
+
+GROUP_CHANGES = 2000
+GROUP_BYTES = 16 * MIB
+#: Below so many bytes on disk the start of worker processes costs more than they bring.
+INLINE_BYTES = MIB
+_RETRIES = 3
+
+
+class LoadStopped(Exception):
+    """The load cannot go on; the text says why and what to do."""
+
+
+class _Flight(NamedTuple):
+    position: int  # bytes read when it left
+    works: list[Item | Part]
+    answer: asyncio.Future[Prepared]
+
+
+class DatabaseLoad:
+    """One load of some files into one store."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        *,
+        refused: Callable[[Refusal], None],
+        progress: Callable[[int, int], None],
+        workers: int,
+        atomic: bool = False,
+    ) -> None:
+        self.report = Report()
+        self._ctx = ctx
+        self._told = refused
+        self._progress = progress
+        self._worker_count = workers
+        self._atomic = atomic
+        self._group: list[Unit] = []
+        self._group_changes = self._group_bytes = 0
+        self._position = 0
+        self._commit: asyncio.Task[None] | None = None
+        self._makes_parameters = False
+
+    async def run(self, files: Sequence[Path], total: int) -> Report:
+        meter = Meter()
+        parameters = await search_parameters(self._ctx.store)
+        count = 0 if total < INLINE_BYTES else self._worker_count
+        options: dict[str, Any] = {"local_bases": self._ctx.local_bases, "atomic": self._atomic}
+        with Workers(count, parameters, **options) as self._workers:
+            try:
+                await self._run(files, meter)
+            except BrokenProcessPool:
+                raise LoadStopped(
+                    "a worker process ended unexpectedly (out of memory?); what was stored "
+                    "stays, and the same command goes on from there"
+                ) from None
+        if self._makes_parameters:
+            self.report.notes.append(
+                "Search parameters were loaded: run `fhirserver reindex` so that resources "
+                "stored before them are found by them."
+            )
+        return self.report
+
+    async def _run(self, files: Sequence[Path], meter: Meter) -> None:
+        flights: deque[_Flight] = deque()
+        ahead = 3 * max(self._workers.count, 1)
+        for helping in helpings(read(files, meter)):
+            if isinstance(helping, Refusal):
+                self._refuse(helping)
+                continue
+            self.report.items += len(helping)
+            flights.append(_Flight(meter.done, helping, self._workers.submit(helping)))
+            while len(flights) > ahead or (flights and flights[0].answer.done()):
+                await self._land(flights.popleft())
+        while flights:
+            await self._land(flights.popleft())
+        await self._flush()
+        await self._settled()
+        self._progress(meter.done, self.report.accepted)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.report.refused += 1
+        self._told(refusal)
+
+    async def _land(self, flight: _Flight) -> None:
+        """Take what the workers made of some items, in the order in which they were read."""
+        prepared = await flight.answer
+        self._position = flight.position
+        await self._take(prepared)
+        for work, questions in prepared.waiting:
+            # The answers must know everything that was read before.
+            await self._flush()
+            await self._settled()
+            await self._take(await self._asked(work, questions))
+
+    async def _take(self, prepared: Prepared) -> None:
+        for refusal in prepared.refusals:
+            self._refuse(refusal)
+        for unit in prepared.units:
+            self.report.unchanged += unit.found
+            self._group.append(unit)
+            self._group_changes += len(unit.changes)
+            self._group_bytes += sum(
+                len(c.content.tail) for c in unit.changes if c.content is not None
+            )
+            if unit.others:
+                await self._flush()
+                await self._settled()
+                await self._perform(unit)
+            elif self._group_changes >= GROUP_CHANGES or self._group_bytes >= GROUP_BYTES:
+                await self._flush()
+
+    async def _asked(self, work: Item | Part, questions: frozenset[Question]) -> Prepared:
+        answers = {question: await self._answer(*question) for question in questions}
+        return await self._workers.submit([work], answers)
+
+    async def _answer(self, type_: str, criteria: str) -> Answer:
+        try:
+            query = conditional_query(self._ctx, type_, criteria)
+            found = await select_one(self._ctx, query, criteria)
+        except MultipleMatches as error:
+            return Answer(error=str(error))
+        except FHIRError as error:
+            return Answer(error=f"'{type_}?{criteria[:120]}' cannot be searched: {error}")
+        return Answer(None if found is None else found.id)
+
+    # --- writing ----------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        """Start to commit the group while the next one is gathered."""
+        await self._settled()
+        group, self._group = self._group, []
+        self._group_changes = self._group_bytes = 0
+        if group:
+            self._commit = asyncio.create_task(self._write(group, self._position))
+
+    async def _settled(self) -> None:
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            await commit
+
+    async def _write(self, group: list[Unit], position: int) -> None:
+        for _ in range(_RETRIES):
+            again = await self._write_once(group)
+            if not again:
+                break
+            group = again
+        else:
+            for unit in group:
+                self._refuse_unit(unit, "others keep changing the same resources; run again")
+        self._progress(position, self.report.accepted)
+
+    async def _write_once(self, group: list[Unit]) -> list[Unit]:
+        """Commit what is new; return the units that have to be tried again."""
+        identities = [(c.type, c.id) for unit in group for c in unit.changes]
+        there = {(v.type, v.id): v for v in await self._ctx.store.read_many(identities)}
+        coming: dict[tuple[str, str], Content] = {}
+        kept: list[tuple[Unit, list[int]]] = []
+        for unit in group:
+            chosen = [n for n in range(len(unit.changes)) if self._is_new(unit, n, there, coming)]
+            if chosen:
+                kept.append((unit, chosen))
+        whole = self._ctx.store.capabilities.transactions
+        units: list[tuple[Unit, list[int]]] = []
+        for unit, chosen in kept:
+            units.extend([(unit, chosen)] if whole else [(unit, [n]) for n in chosen])
+        results = await self._ctx.store.commit_many(
+            [
+                ([unit.changes[n] for n in chosen], self._preconditions(unit))
+                for unit, chosen in units
+            ]
+        )
+        again: list[Unit] = []
+        for (unit, chosen), result in zip(units, results, strict=True):
+            if isinstance(result, Exception):
+                again.extend(await self._failed(unit, result))
+            else:
+                self._count([unit.changes[n] for n in chosen], result, there)
+        return again
+
+    def _is_new(
+        self,
+        unit: Unit,
+        number: int,
+        there: dict[tuple[str, str], Version],
+        coming: dict[tuple[str, str], Content],
+    ) -> bool:
+        change = unit.changes[number]
+        identity = (change.type, change.id)
+        if change.content is None:
+            coming.pop(identity, None)
+            return True
+        before = coming.get(identity)
+        stored = there.get(identity)
+        if before is not None:
+            same = before == change.content
+        else:
+            same = stored is not None and stands_as(stored.content, change.content)
+        if same:
+            self.report.unchanged += 1
+            return False
+        if change.method == "POST" and (before is not None or stored is not None):
+            if before is None and stored is not None and stored.version > 1:
+                self.report.kept += 1
+            else:
+                line, entry = unit.places[number]
+                reason = (
+                    "is there already with other content, and POST replaces nothing; "
+                    "say PUT in the entry's request to make a new version"
+                )
+                name = f"{change.type}/{change.id}"
+                self._refuse(Refusal(unit.source, reason, line, entry, name))
+            return False
+        coming[identity] = change.content
+        return True
+
+    def _preconditions(self, unit: Unit) -> list[Selects]:
+        found = []
+        for condition in unit.conditions:
+            query = conditional_query(self._ctx, condition.type, condition.criteria)
+            precondition = selects(query)
+            if condition.id is not None:
+                identity = (condition.type, condition.id)
+                precondition = type(precondition)(query, frozenset({identity}))
+            found.append(precondition)
+        return found
+
+    async def _failed(self, unit: Unit, error: Exception) -> list[Unit]:
+        """The units to try in place of one that could not be committed."""
+        if isinstance(error, TransactionsUnavailable):
+            raise LoadStopped(str(error) or "the store has no transactions") from error
+        if isinstance(error, SelectionChanged) and unit.work is not None:
+            prepared = await self._workers.submit([unit.work])
+            (waiting,) = prepared.waiting
+            prepared = await self._asked(*waiting)
+            for refusal in prepared.refusals:
+                self._refuse(refusal)
+            self.report.unchanged += sum(unit.found for unit in prepared.units)
+            return [unit for unit in prepared.units if unit.changes]
+        if isinstance(error, VersionConflict):
+            meant = (
+                change.expect > 0
+                for change in unit.changes
+                if (change.type, change.id) == (error.type, error.id)
+            )
+            if not any(meant):
+                return [unit]
+            reason = f"ifMatch does not hold: the store has version {abs(error.current)}"
+            self._refuse_unit(unit, reason)
+            return []
+        if isinstance(error, FHIRError):
+            self._refuse_unit(unit, str(error))
+            return []
+        raise error
+
+    def _refuse_unit(self, unit: Unit, reason: str) -> None:
+        for (line, entry), change in zip(unit.places, unit.changes, strict=True):
+            self._refuse(Refusal(unit.source, reason, line, entry, f"{change.type}/{change.id}"))
+
+    def _count(
+        self,
+        changes: list[Change],
+        versions: list[Version],
+        there: dict[tuple[str, str], Version],
+    ) -> None:
+        report = self.report
+        for change, version in zip(changes, versions, strict=True):
+            known = (change.type, change.id) in there
+            if change.content is None:
+                if known:
+                    report.deleted += 1
+                else:
+                    report.unchanged += 1
+            elif known and version.version > 1:
+                report.updated += 1
+            else:
+                report.created += 1
+            if change.type == "SearchParameter":
+                self._makes_parameters = True
+
+    async def _perform(self, unit: Unit) -> None:
+        """Patches and conditional deletes, through their interactions."""
+        for entry in unit.others:
+            try:
+                await self._perform_entry(entry)
+            except FHIRError as error:
+                self._refuse(Refusal(unit.source, str(error), None, entry.place, entry.name))
+
+    async def _perform_entry(self, entry: Entry) -> None:
+        if entry.method == "DELETE":
+            gone = await conditional_delete(self._ctx, entry.type, entry.criteria or "")
+            self.report.deleted += sum(written.result == "deleted" for written in gone)
+            return
+        asked = patch_of(json.decode(entry.data))
+        if entry.id:
+            await patch(self._ctx, entry.type, entry.id, asked)
+        else:
+            await conditional_patch(self._ctx, entry.type, entry.criteria or "", asked)
+        self.report.updated += 1

@@ -1,0 +1,373 @@
+"""Items into a running server, as transactions and batches over HTTP.
+
+What a transaction refuses as a whole is sent again as a batch, so that its good entries go in and
+each bad one is reported. Requests are tried again when the server is away or busy; since every
+entry has a settled id and goes as a PUT, sending it twice is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from fhirserver.errors import FHIRError
+from fhirserver.load.bundle import Entry, split
+from fhirserver.load.prepare import unreadable
+from fhirserver.load.report import Refusal, Report
+from fhirserver.load.streams import MIB, Meter
+from fhirserver.load.work import read
+from fhirserver.model import json
+from fhirserver.model.references import rewrite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from fhirserver.load.bundle import Entries
+    from fhirserver.load.items import Item
+
+BUNDLE_ENTRIES = 500
+BUNDLE_BYTES = 4 * MIB
+CONCURRENCY = 4
+ATTEMPTS = 6
+TIMEOUT = httpx.Timeout(120, connect=10)
+_BUSY = frozenset({429, 502, 503, 504})
+_HEADERS = {"content-type": "application/fhir+json", "accept": "application/fhir+json"}
+
+
+class ServerAway(Exception):
+    """The server does not answer, or not as a FHIR server."""
+
+
+class _Placed:
+    """An entry on its way: where it came from and what is sent for it."""
+
+    __slots__ = ("entry", "item", "resource")
+
+    def __init__(self, item: Item, entry: Entry, resource: dict[str, Any] | None) -> None:
+        self.item = item
+        self.entry = entry
+        self.resource = resource
+
+    def request(self, create_only: bool) -> dict[str, Any]:
+        entry = self.entry
+        url = f"{entry.type}/{entry.id}" if entry.id else entry.type
+        sent: dict[str, Any] = {}
+        if entry.method == "POST" and entry.criteria is not None:
+            request = {"method": "POST", "url": entry.type, "ifNoneExist": entry.criteria}
+            if entry.full_url is not None:
+                sent["fullUrl"] = entry.full_url
+        elif entry.method == "POST":
+            request = {"method": "PUT", "url": url}
+            if create_only:
+                request["ifNoneMatch"] = "*"
+        else:
+            if entry.criteria is not None:
+                url = f"{entry.type}?{entry.criteria}"
+                if entry.full_url is not None and entry.method == "PUT":
+                    sent["fullUrl"] = entry.full_url
+            request = {"method": entry.method, "url": url}
+        if entry.if_match is not None:
+            request["ifMatch"] = entry.if_match
+        if self.resource is not None:
+            sent["resource"] = self.resource
+        sent["request"] = request
+        return sent
+
+
+class ServerLoad:
+    """One load of some files into the FHIR server at `url`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        refused: Callable[[Refusal], None],
+        progress: Callable[[int, int], None],
+        atomic: bool = False,
+        token: str | None = None,
+        concurrency: int = CONCURRENCY,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.report = Report()
+        self._url = url.rstrip("/")
+        self._told = refused
+        self._progress = progress
+        self._atomic = atomic
+        self._headers = dict(_HEADERS)
+        if token is not None:
+            self._headers["authorization"] = f"Bearer {token}"
+        self._slots = asyncio.Semaphore(concurrency)
+        self._transport = transport
+        self._look_first = True  # until something is not there yet
+
+    async def run(self, files: Sequence[Path], total: int) -> Report:
+        meter = Meter()
+        async with httpx.AsyncClient(
+            headers=self._headers, timeout=TIMEOUT, transport=self._transport
+        ) as self._client:
+            await self._greet()
+            async with asyncio.TaskGroup() as tasks:
+                pending: list[_Placed] = []
+                size = 0
+                for item in read(files, meter):
+                    if isinstance(item, Refusal):
+                        self._refuse(item)
+                        continue
+                    self.report.items += 1
+                    try:
+                        entries = split(item.data)
+                    except (ValueError, RecursionError):
+                        self._refuse(unreadable(item))
+                        continue
+                    placed = self._place(item, entries)
+                    if entries.kind == "transaction":
+                        for group in _groups(placed):
+                            await self._start(tasks, "transaction", group, meter.done)
+                        continue
+                    pending += placed
+                    size += len(item.data)
+                    if size >= BUNDLE_BYTES or len(pending) >= BUNDLE_ENTRIES:
+                        for group in _groups(pending):
+                            await self._start(tasks, "batch", group, meter.done)
+                        pending, size = [], 0
+                for group in _groups(pending):
+                    await self._start(tasks, "batch", group, meter.done)
+        self._progress(meter.done, self.report.accepted)
+        return self.report
+
+    async def _greet(self) -> None:
+        try:
+            answer = await self._client.get(f"{self._url}/metadata")
+            known = answer.status_code == 200 and answer.json().get("fhirVersion") == "4.0.1"
+        except httpx.HTTPError as error:
+            raise ServerAway(f"{self._url} does not answer: {_said(error)}") from None
+        except (ValueError, AttributeError):
+            known = False
+        if not known:
+            raise ServerAway(
+                f"{self._url}/metadata is no CapabilityStatement of FHIR 4.0.1 "
+                f"(HTTP {answer.status_code}); is this the FHIR base URL?"
+            )
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.report.refused += 1
+        self._told(refusal)
+
+    def _refuse_entry(self, placed: _Placed, reason: str) -> None:
+        item, entry = placed.item, placed.entry
+        line = item.line
+        if line is not None and entry.data and (at := item.data.find(entry.data)) > 0:
+            line += item.data.count(b"\n", 0, at)
+        place = entry.place if entry.place is not None else item.entry
+        self._refuse(Refusal(item.source, reason, line, place, entry.name))
+
+    def _place(self, item: Item, entries: Entries) -> list[_Placed]:
+        for refused in entries.refused:
+            place = refused.place if refused.place is not None else item.entry
+            self._refuse(Refusal(item.source, refused.reason, item.line, place, refused.resource))
+        placed = []
+        for entry in entries.entries:
+            if entry.criteria is not None and entry.method in ("PUT", "POST"):
+                # The server settles its id; only by its fullUrl can others point to it.
+                entries.mapping.pop(entry.full_url or "", None)
+        for entry in entries.entries:
+            if not entry.data:
+                placed.append(_Placed(item, entry, None))
+                continue
+            try:
+                resource = json.decode(entry.data)
+            except FHIRError as error:
+                self._refuse_entry(_Placed(item, entry, None), str(error))
+                continue
+            if entries.mapping and entry.method in ("PUT", "POST"):
+                resource = rewrite(resource, entries.mapping, base=entry.base)
+            if entry.method in ("PUT", "POST") and entry.criteria is None:
+                resource["id"] = entry.id
+            elif entry.criteria is not None and entry.method == "PUT":
+                entry = replace(entry, id="")
+            placed.append(_Placed(item, entry, resource))
+        return placed
+
+    async def _start(
+        self, tasks: asyncio.TaskGroup, kind: str, group: list[_Placed], position: int
+    ) -> None:
+        await self._slots.acquire()
+
+        async def send() -> None:
+            try:
+                await self._send(kind, group)
+            finally:
+                self._slots.release()
+            self._progress(position, self.report.accepted)
+
+        tasks.create_task(send())
+
+    async def _send(self, kind: str, group: list[_Placed], looked: bool = False) -> None:
+        if self._look_first and not looked:
+            before = len(group)
+            group = await self._new(group)
+            self._look_first, looked = len(group) < before, True
+        if not group:
+            return
+        answer = await self._post(kind, group)
+        if answer.status_code == 200:
+            await self._read(answer, group)
+        elif kind == "transaction" and answer.status_code == 412 and not looked:
+            self._look_first = True
+            await self._send(kind, group)
+        elif kind == "transaction" and self._atomic:
+            reason = f"the transaction is refused as a whole: {_outcome(answer)}"
+            for placed in group:
+                self._refuse_entry(placed, reason)
+        elif kind == "transaction":
+            await self._send("batch", group, looked)
+        elif len(group) > 1:
+            # Too large, or one entry breaks the Bundle: the halves tell which.
+            await self._send(kind, group[: len(group) // 2], looked)
+            await self._send(kind, group[len(group) // 2 :], looked)
+        else:
+            self._refuse_entry(group[0], _outcome(answer))
+
+    async def _read(self, answer: httpx.Response, group: list[_Placed]) -> None:
+        entries = answer.json().get("entry", [])
+        if len(entries) != len(group):
+            raise ServerAway(f"the server answered {len(entries)} of {len(group)} entries")
+        there: list[_Placed] = []
+        for placed, entry in zip(group, entries, strict=True):
+            response = entry.get("response", {})
+            status = str(response.get("status", ""))[:3]
+            if status == "201":
+                self.report.created += 1
+            elif placed.entry.method == "DELETE" and status in ("200", "204"):
+                self.report.deleted += 1
+            elif status == "200" and placed.entry.method == "POST":
+                self.report.unchanged += 1
+            elif status == "200":
+                self.report.updated += 1
+            elif status == "412" and placed.entry.method == "POST" and placed.entry.id:
+                there.append(placed)
+            else:
+                outcome = response.get("outcome") or entry.get("resource") or {}
+                self._refuse_entry(placed, _issues(outcome) or f"HTTP {status}")
+        if there:
+            for placed in await self._new(there):
+                self._refuse_entry(placed, "was there and is gone again; run the load again")
+
+    async def _new(self, group: list[_Placed]) -> list[_Placed]:
+        """Those of `group` that the server does not have; a POST entry whose resource is there
+        with other content is refused."""
+        wanted: dict[str, list[str]] = {}
+        for placed in group:
+            entry = placed.entry
+            if entry.method in ("POST", "PUT") and entry.criteria is None:
+                wanted.setdefault(entry.type, []).append(entry.id)
+        there: dict[tuple[str, str], dict[str, Any]] = {}
+        for type_, ids in wanted.items():
+            for start in range(0, len(ids), 100):
+                chosen = ",".join(ids[start : start + 100])
+                answer = await self._request("GET", f"/{type_}?_id={chosen}&_count=100")
+                if answer.status_code != 200:
+                    raise ServerAway(f"searching {type_} by id failed: {_outcome(answer)}")
+                for entry_ in json.decode(answer.content).get("entry", []):
+                    resource = entry_.get("resource", {})
+                    there[type_, resource.get("id", "")] = resource
+        new = []
+        for placed in group:
+            stored = there.get((placed.entry.type, placed.entry.id))
+            if stored is None or placed.entry.criteria is not None:
+                new.append(placed)
+            elif _plain(stored) == _plain(placed.resource or {}):
+                self.report.unchanged += 1
+            elif placed.entry.method == "PUT":
+                new.append(placed)
+            elif stored.get("meta", {}).get("versionId") != "1":
+                self.report.kept += 1
+            else:
+                self._refuse_entry(
+                    placed,
+                    "is there already with other content, and POST replaces nothing; "
+                    "say PUT in the entry's request to make a new version",
+                )
+        return new
+
+    async def _post(self, kind: str, group: list[_Placed]) -> httpx.Response:
+        bundle = {
+            "resourceType": "Bundle",
+            "type": kind,
+            "entry": [placed.request(create_only=True) for placed in group],
+        }
+        return await self._request("POST", "", json.encode(bundle))
+
+    async def _request(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+        said = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(min(0.5 * 2**attempt, 20) * (0.5 + random.random() / 2))
+            try:
+                answer = await self._client.request(method, self._url + path, content=body)
+            except httpx.TransportError as error:
+                said = _said(error)
+                continue
+            if answer.status_code not in _BUSY:
+                if answer.status_code in (401, 403):
+                    raise ServerAway(f"the server refuses access: {_outcome(answer)}")
+                return answer
+            said = _outcome(answer)
+            wait = answer.headers.get("retry-after", "")
+            if re.fullmatch(r"\d{1,3}", wait):
+                await asyncio.sleep(min(int(wait), 60))
+        raise ServerAway(f"{self._url} did not take a request {ATTEMPTS} times: {said}")
+
+
+def _groups(placed: list[_Placed]) -> list[list[_Placed]]:
+    """`placed` in Bundles of bearable size; entries whose ids the server settles stay together
+    with those that point to them."""
+    if any(p.entry.criteria is not None for p in placed):
+        return [placed] if placed else []
+    groups: list[list[_Placed]] = []
+    size = 0
+    for one in placed:
+        length = len(one.entry.data)
+        if not groups or len(groups[-1]) >= BUNDLE_ENTRIES or size + length > BUNDLE_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(one)
+        size += length
+    return groups
+
+
+def _plain(resource: dict[str, Any]) -> dict[str, Any]:
+    """A resource without what the server adds."""
+    meta = {k: v for k, v in resource.get("meta", {}).items() if k not in _SERVERS}
+    plain = {k: v for k, v in resource.items() if k != "meta"}
+    return {**plain, "meta": meta} if meta else plain
+
+
+_SERVERS = ("versionId", "lastUpdated")
+
+
+def _outcome(answer: httpx.Response) -> str:
+    try:
+        said = _issues(answer.json())
+    except ValueError:
+        said = ""
+    return said or f"HTTP {answer.status_code}"
+
+
+def _issues(outcome: dict[str, Any]) -> str:
+    texts = []
+    for issue in outcome.get("issue", [])[:3]:
+        text = issue.get("diagnostics") or issue.get("details", {}).get("text") or ""
+        place = next(iter(issue.get("expression", [])), "")
+        texts.append(text if not place or place in text else f"{place}: {text}")
+    return "; ".join(text for text in texts if text)
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
