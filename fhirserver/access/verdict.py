@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.model.json import decode_stored
 from fhirserver.search.entries import ReferenceEntry
-from fhirserver.search.evaluate import Candidate, matches
+from fhirserver.search.evaluate import Candidate, Resources, matches
 from fhirserver.search.expression import (
     All,
     AnyOf,
@@ -68,7 +68,7 @@ class Judge:
         predicate = self._predicate
         if self._reaches:
             predicate = await self._settle(predicate, type, id, entries)
-        return matches(predicate, Candidate(type, id, updated, entries), _no_lookup)
+        return matches(predicate, Candidate(type, id, updated, entries), _ALONE)
 
     async def _settle(
         self, expression: Expression, type: str, id: str, entries: Sequence[Any]
@@ -126,5 +126,5 @@ def _reaches(expression: Expression) -> bool:
             return False
 
 
-def _no_lookup(*_: object) -> Any:
-    raise LookupError("every node that reaches to other resources is decided before")
+#: What reaches to other resources is decided before, so there is nothing to look up.
+_ALONE = Resources(())

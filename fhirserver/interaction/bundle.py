@@ -113,10 +113,11 @@ def _request(ctx: Context, place: int, entry: Any) -> EntryRequest:
     return EntryRequest(method, _url(ctx, where, request.get("url")), headers, resource)
 
 
-def _url(ctx: Context, where: str, url: Any) -> str:
+def _url(ctx: Context, where: str, value: Any) -> str:
     """The entry's URL relative to the base."""
-    if not isinstance(url, str) or not url:
+    if not isinstance(value, str) or not value:
         raise _invalid(f"{where}.request.url", "must be a URL relative to the base.")
+    url: str = value
     for base in ctx.local_bases:
         if url.startswith((base + "/", base + "?")) or url == base:
             url = url[len(base) :]

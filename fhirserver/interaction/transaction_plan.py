@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fhirserver.access.store import Selects
-    from fhirserver.interaction.context import Context
+    from fhirserver.interaction.context import Context, Result
     from fhirserver.interaction.transaction_step import Step
     from fhirserver.search.expression import Query
 
@@ -43,7 +43,7 @@ class Planned:
 
     step: Step
     draft: Draft
-    result: str
+    result: Result
 
 
 @dataclass(slots=True)
@@ -186,7 +186,7 @@ async def _select(ctx: Context, plan: Plan, query: Query, criteria: str) -> Vers
     return left[0] if left else None
 
 
-def _write(plan: Plan, step: Step, draft: Draft, result: str) -> None:
+def _write(plan: Plan, step: Step, draft: Draft, result: Result) -> None:
     plan.writes.append(Planned(step, draft, result))
     _map(plan, step, draft.id)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.store import SelectionChanged, TransactionsUnavailable, VersionConflict
 from fhirserver.errors import Conflict, Issue, NotSupported
+from fhirserver.interaction.contained import entries_of_contained
 from fhirserver.model.content import content
 from fhirserver.model.version import Change
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fhirserver.access.store import Selects
     from fhirserver.interaction.context import Context, Draft, Resource
     from fhirserver.model.version import Version
+    from fhirserver.search.entries import Entry
 
     T = TypeVar("T")
 
@@ -34,6 +36,14 @@ def validated(ctx: Context, resource: Resource) -> tuple[Issue, ...]:
     return tuple(ctx.validator.check(resource) or ())
 
 
+def entries_of(ctx: Context, resource: Resource) -> list[Entry]:
+    """All that a stored resource is found by: its own entries, and what it contains."""
+    entries = ctx.indexer.entries(resource)
+    if "contained" in resource:
+        entries += entries_of_contained(resource)
+    return entries
+
+
 def change_of(ctx: Context, draft: Draft) -> Change:
     resource = draft.resource
     if resource is None:
@@ -43,7 +53,7 @@ def change_of(ctx: Context, draft: Draft) -> Change:
         draft.type,
         draft.id,
         content(resource, draft.id),
-        ctx.indexer.entries(resource),
+        entries_of(ctx, resource),
         draft.expect,
     )
 

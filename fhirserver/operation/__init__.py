@@ -1,0 +1,63 @@
+"""The operations this server has, by code (https://hl7.org/fhir/R4/operationslist.html)."""
+
+from __future__ import annotations
+
+from fhirserver.operation.call import Call, Operation
+from fhirserver.operation.everything import everything
+from fhirserver.operation.meta import meta, meta_add, meta_delete
+from fhirserver.operation.reindex import reindex, reindex_status
+from fhirserver.operation.validate import validate
+
+_HL7 = "http://hl7.org/fhir/OperationDefinition/"
+_OWN = "http://fhirserver.example/OperationDefinition/"
+
+OPERATIONS: dict[str, Operation] = {
+    operation.code: operation
+    for operation in (
+        Operation(
+            "everything",
+            everything,
+            _HL7 + "Patient-everything",
+            type=True,
+            instance=True,
+            types=frozenset({"Patient", "Encounter"}),
+        ),
+        Operation("meta", meta, _HL7 + "Resource-meta", system=True, type=True, instance=True),
+        Operation(
+            "meta-add",
+            meta_add,
+            _HL7 + "Resource-meta-add",
+            instance=True,
+            affects_state=True,
+            get=False,
+        ),
+        Operation(
+            "meta-delete",
+            meta_delete,
+            _HL7 + "Resource-meta-delete",
+            instance=True,
+            affects_state=True,
+            get=False,
+        ),
+        Operation(
+            "reindex",
+            reindex,
+            _OWN + "reindex",
+            system=True,
+            type=True,
+            affects_state=True,
+            get=False,
+        ),
+        Operation("reindex-status", reindex_status, _OWN + "reindex-status", system=True),
+        Operation(
+            "validate",
+            validate,
+            _HL7 + "Resource-validate",
+            type=True,
+            instance=True,
+            get=True,
+        ),
+    )
+}
+
+__all__ = ["OPERATIONS", "Call", "Operation"]

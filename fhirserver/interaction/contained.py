@@ -1,0 +1,213 @@
+"""Search in contained resources: `_contained` and `_containedType`
+(https://hl7.org/fhir/R4/search.html#contained).
+
+A stored resource has one index entry for each resource it contains (`entry_of_contained`), so
+the engine finds the containers of a type; the criteria are then judged on each contained resource
+in memory. What this cannot answer rightly is refused: criteria that reach to other resources,
+`_id` and `_lastUpdated` (a contained resource has neither identity nor time of its own), and
+`_sort`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fhirserver.access.store import InvalidCursor
+from fhirserver.errors import Invalid, NotSupported, TooCostly
+from fhirserver.model.json import decode_stored, encode
+from fhirserver.search.entries import TokenEntry
+from fhirserver.search.evaluate import Candidate, Resources, matches
+from fhirserver.search.expression import (
+    All,
+    AnyOf,
+    Chain,
+    Compare,
+    Everything,
+    Has,
+    Identity,
+    Kind,
+    Match,
+    Not,
+    Present,
+    Query,
+    Updated,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fhirserver.interaction.context import Context, Resource
+    from fhirserver.model.version import Version
+    from fhirserver.search.expression import Expression
+    from fhirserver.search.parse import Search
+
+CONTAINED = "_contained"
+
+_CHUNK = 100  # containers looked into at once
+_ALONE = Resources(())
+
+
+def entries_of_contained(resource: Resource) -> list[TokenEntry]:
+    """What makes a container findable: type and local id of each contained resource."""
+    contained = resource.get("contained")
+    if not isinstance(contained, list):
+        return []
+    return [
+        TokenEntry(CONTAINED, str(inner.get("resourceType", "")), str(inner.get("id", "")))
+        for inner in contained
+        if isinstance(inner, dict)
+    ]
+
+
+async def search_contained(
+    ctx: Context, parsed: Search, query: Query
+) -> tuple[list[Version], str | None, int | None]:
+    """The page, the next cursor and the total of a search with `_contained=true` or `both`."""
+    _check(parsed, query.where)
+    both = parsed.contained == "both"
+    counts_only = parsed.summary == "count" or query.count == 0
+    total = None
+    if counts_only or parsed.total in ("accurate", "estimate"):
+        total = await _count(ctx, parsed, query)
+        total += await ctx.store.count(query) if both else 0
+    if counts_only:
+        return [], None, total
+    found: list[Version] = []
+    cursor = query.after
+    if both and (cursor is None or not cursor.startswith("~")):
+        try:
+            page = await ctx.store.search(query)
+        except InvalidCursor as error:
+            raise _foreign_cursor() from error
+        if page.next is not None:
+            return page.versions, page.next, total
+        found, cursor = page.versions, None
+        if len(found) >= query.count:
+            return found, "~0~", total
+    inner, following = await _page(ctx, parsed, query, cursor, query.count - len(found))
+    return found + inner, following, total
+
+
+def _check(parsed: Search, where: Expression) -> None:
+    if parsed.query.sort:
+        raise NotSupported("_sort is not available together with _contained.")
+    for node in _nodes(where):
+        if isinstance(node, Chain | Has):
+            raise NotSupported("Chains, _has and _list are not available together with _contained.")
+        if isinstance(node, Identity | Updated):
+            raise NotSupported(
+                "A contained resource has no _id and no _lastUpdated to be searched by."
+            )
+
+
+def _nodes(expression: Expression) -> Iterator[Expression]:
+    yield expression
+    match expression:
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _nodes(part)
+        case Not(part):
+            yield from _nodes(part)
+        case _:
+            pass
+
+
+async def _page(
+    ctx: Context, parsed: Search, query: Query, cursor: str | None, count: int
+) -> tuple[list[Version], str | None]:
+    skip, after = _read_cursor(cursor)
+    found: list[Version] = []
+    looked = 0
+    while True:
+        try:
+            page = await ctx.store.search(_containers(query, after))
+        except InvalidCursor as error:
+            raise _foreign_cursor() from error
+        here = [m for container in page.versions for m in _matches(ctx, parsed, query, container)]
+        room = count - len(found)
+        found += here[skip : skip + room]
+        if len(here) > skip + room:
+            return found, f"~{skip + room}~{after or ''}"
+        skip, after = 0, page.next
+        looked += len(page.versions)
+        if after is None:
+            return found, None
+        if len(found) >= count or looked >= ctx.limits.estimate:
+            return found, f"~0~{after}"
+
+
+async def _count(ctx: Context, parsed: Search, query: Query) -> int:
+    total = looked = 0
+    after: str | None = None
+    while True:
+        page = await ctx.store.search(_containers(query, after))
+        total += sum(1 for c in page.versions for _ in _matches(ctx, parsed, query, c))
+        looked += len(page.versions)
+        after = page.next
+        if after is None:
+            return total
+        if looked >= ctx.limits.estimate:
+            raise TooCostly(
+                f"More than {ctx.limits.estimate} resources contain one of this type: "
+                "too many to count. Search without _total."
+            )
+
+
+def _containers(query: Query, after: str | None) -> Query:
+    where: Expression
+    if query.types:
+        where = Match(CONTAINED, Kind.TOKEN, Compare("system", "in", query.types))
+    else:
+        where = Present(CONTAINED, Kind.TOKEN)
+    return Query((), where, count=_CHUNK, after=after)
+
+
+def _matches(ctx: Context, parsed: Search, query: Query, container: Version) -> Iterator[Version]:
+    """What a container adds to the result: itself once, or each contained match."""
+    resource = decode_stored(container.content or b"{}")
+    if parsed.contained_type == "contained":
+        for inner in _contained_matches(ctx, query, resource):
+            # So that its fullUrl is the container's with the local id as fragment.
+            yield replace(
+                container, id=f"{container.id}#{inner.get('id', '')}", content=encode(inner)
+            )
+        return
+    if parsed.contained == "both" and (not query.types or container.type in query.types):
+        candidate = _candidate(ctx, resource)
+        if matches(query.where, candidate, _ALONE):
+            return  # it is a match of its own
+    for _ in _contained_matches(ctx, query, resource):
+        yield container
+        return
+
+
+def _contained_matches(ctx: Context, query: Query, resource: Resource) -> Iterator[Resource]:
+    for inner in resource.get("contained", []):
+        type = inner.get("resourceType")
+        if query.types and type not in query.types:
+            continue
+        if isinstance(query.where, Everything) or matches(
+            query.where, _candidate(ctx, inner), _ALONE
+        ):
+            yield inner
+
+
+def _candidate(ctx: Context, resource: dict[str, Any]) -> Candidate:
+    return Candidate(
+        resource["resourceType"], resource.get("id", ""), 0, ctx.indexer.entries(resource)
+    )
+
+
+def _read_cursor(cursor: str | None) -> tuple[int, str | None]:
+    if cursor is None:
+        return 0, None
+    start, _, rest = cursor.partition("~")
+    skip, tilde, after = rest.partition("~")
+    if start or not tilde or not skip.isascii() or not skip.isdecimal() or len(skip) > 9:
+        raise _foreign_cursor()
+    return int(skip), after or None
+
+
+def _foreign_cursor() -> Invalid:
+    return Invalid("_cursor is not one this server gave for this search.")

@@ -1,0 +1,196 @@
+"""Resources beside the matches of a search: `_include` and `_revinclude`
+(https://hl7.org/fhir/R4/search.html#include).
+
+An include follows the index entries of a reference parameter: literal references, those to one
+version (which is then what is included) and canonical URLs. Each resource comes once on a page,
+and never beside itself as a match. Every look-up is an ordinary permitted read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from fhirserver.errors import Issue
+from fhirserver.model.json import decode_stored
+from fhirserver.search.entries import ReferenceEntry
+from fhirserver.search.expression import AnyOf, Both, Compare, Either, Kind, Match, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from fhirserver.interaction.context import Context
+    from fhirserver.model.version import Version
+    from fhirserver.search.parse import Include, Search
+
+_VERSIONED = re.compile(r"([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})/_history/([0-9]{1,18})")
+
+
+async def include(
+    ctx: Context, search: Search, matches: Sequence[Version]
+) -> tuple[list[Version], tuple[Issue, ...]]:
+    """What a page of `matches` includes, and a warning if that had to be cut short."""
+    page = _Page(ctx, matches)
+    fresh: Sequence[Version] = matches
+    first = True
+    for _ in range(ctx.limits.include_rounds):
+        includes = [i for i in search.includes if first or i.iterate]
+        revincludes = [i for i in search.revincludes if first or i.iterate]
+        if not (includes or revincludes) or not fresh:
+            return page.included, ()
+        before = len(page.included)
+        await page.follow(includes, fresh)
+        await page.follow_back(revincludes, fresh)
+        if page.cut:
+            text = (
+                f"More than {ctx.limits.includes} resources would be included on this page; "
+                "the others are left out. Ask for a smaller _count."
+            )
+            return page.included, (Issue("warning", "too-costly", text),)
+        fresh = page.included[before:]
+        first = False
+    if fresh:
+        text = (
+            f"_include:iterate was followed {ctx.limits.include_rounds} times; "
+            "what lies further is left out."
+        )
+        return page.included, (Issue("warning", "too-costly", text),)
+    return page.included, ()
+
+
+class _Target(NamedTuple):
+    type: str
+    id: str
+    version: int | None = None
+
+
+class _Page:
+    """What is on the page already."""
+
+    def __init__(self, ctx: Context, matches: Iterable[Version]) -> None:
+        self._ctx = ctx
+        self._seen = {(v.type, v.id) for v in matches}
+        self.included: list[Version] = []
+        self.cut = False
+
+    def _add(self, version: Version) -> None:
+        identity = (version.type, version.id)
+        if identity in self._seen or version.content is None:
+            return
+        if len(self.included) >= self._ctx.limits.includes:
+            self.cut = True
+            return
+        self._seen.add(identity)
+        self.included.append(version)
+
+    async def follow(self, includes: Sequence[Include], sources: Sequence[Version]) -> None:
+        targets: dict[_Target, None] = {}
+        canonicals: dict[tuple[str, ...], list[str]] = {}
+        for source in sources:
+            wanted = [i for i in includes if i.source in (source.type, "*")]
+            if not wanted or source.content is None:
+                continue
+            entries = self._ctx.indexer.entries(decode_stored(source.content))
+            references = [e for e in entries if isinstance(e, ReferenceEntry) and e.id]
+            for one in wanted:
+                for entry in references:
+                    if one.param not in (entry.param, "*") or ":" in entry.param:
+                        continue
+                    self._take(source.type, one, entry, targets, canonicals)
+        await self._read(targets)
+        for types, urls in canonicals.items():
+            await self._search(
+                Query(types, Match("url", Kind.URI, Compare("value", "in", tuple(urls))))
+            )
+
+    def _take(
+        self,
+        source: str,
+        one: Include,
+        entry: ReferenceEntry,
+        targets: dict[_Target, None],
+        canonicals: dict[tuple[str, ...], list[str]],
+    ) -> None:
+        assert entry.id is not None
+        if entry.type:
+            if one.target in (None, entry.type):
+                targets[_Target(entry.type, entry.id)] = None
+            return
+        versioned = _VERSIONED.fullmatch(entry.id)
+        if versioned is not None:
+            if one.target in (None, versioned[1]):
+                targets[_Target(versioned[1], versioned[2], int(versioned[3]))] = None
+            return
+        parameter = self._ctx.registry.parameter(source, entry.param)
+        if parameter is None:
+            return
+        types = tuple(
+            type
+            for type in parameter.targets
+            if one.target in (None, type) and self._ctx.registry.parameter(type, "url") is not None
+        )
+        if types:
+            canonicals.setdefault(types, []).append(entry.id)
+
+    async def _read(self, targets: Iterable[_Target]) -> None:
+        """Read what is referenced; one version where the reference names it."""
+        named = {(t.type, t.id): t.version for t in targets if t.version is not None}
+        for (type, id), version in named.items():
+            found = await self._ctx.store.vread(type, id, version)
+            if found is not None:
+                self._add(found)
+        order = [
+            (t.type, t.id)
+            for t in targets
+            if t.version is None and (t.type, t.id) not in self._seen
+        ]
+        if not order:
+            return
+        room = self._ctx.limits.includes - len(self.included) + 1
+        held = {(v.type, v.id): v for v in await self._ctx.store.read_many(order[:room])}
+        self.cut = self.cut or len(order) > room
+        for identity in order:
+            if identity in held:
+                self._add(held[identity])
+
+    async def follow_back(self, includes: Sequence[Include], targets: Sequence[Version]) -> None:
+        for one in includes:
+            wanted = [t for t in targets if one.target in (None, t.type)]
+            if not wanted:
+                continue
+            test = _pointing_to(wanted)
+            for type, codes in self._sources(one):
+                parts = tuple(Match(code, Kind.REFERENCE, test) for code in codes)
+                if parts:
+                    await self._search(
+                        Query((type,), parts[0] if len(parts) == 1 else AnyOf(parts))
+                    )
+
+    def _sources(self, one: Include) -> Iterator[tuple[str, list[str]]]:
+        if one.param != "*":
+            yield one.source, [one.param]
+            return
+        parameters = self._ctx.registry.parameters(one.source)
+        yield one.source, [code for code, p in parameters.items() if p.type == "reference"]
+
+    async def _search(self, query: Query) -> None:
+        room = self._ctx.limits.includes - len(self.included) + 1
+        if self.cut:
+            return
+        page = await self._ctx.store.search(
+            Query(query.types, query.where, count=room + len(self._seen))
+        )
+        for version in page.versions:
+            self._add(version)
+        self.cut = self.cut or page.next is not None
+
+
+def _pointing_to(targets: Iterable[Version]) -> Either | Both:
+    by_type: dict[str, list[str]] = {}
+    for target in targets:
+        by_type.setdefault(target.type, []).append(target.id)
+    tests = tuple(
+        Both((Compare("type", "eq", type), Compare("id", "in", tuple(ids))))
+        for type, ids in by_type.items()
+    )
+    return tests[0] if len(tests) == 1 else Either(tests)
