@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: code is said to be a reference and the target a token.
 _EXCHANGED = frozenset({"http://hl7.org/fhir/SearchParameter/DocumentReference-relationship"})
 
-#: Parameters whose meaning the specification gives in prose, for every type or every DomainResource.
+#: Parameters whose meaning the specification gives in prose.
 _IN_PROSE = ("_text", "_content")
 
 

@@ -27,35 +27,12 @@ _ABSTRACT = frozenset({"Resource", "DomainResource"})
 
 #: Names that a search request uses otherwise.
 _RESERVED = frozenset(
-    [
-        "_id",
-        "_lastUpdated",
-        "_tag",
-        "_profile",
-        "_security",
-        "_source",
-        "_text",
-        "_content",
-        "_list",
-        "_has",
-        "_type",
-        "_filter",
-        "_query",
-        "_sort",
-        "_count",
-        "_total",
-        "_summary",
-        "_elements",
-        "_include",
-        "_revinclude",
-        "_contained",
-        "_containedType",
-        "_format",
-        "_pretty",
-        "_since",
-        "_at",
-        "_cursor",
-    ]
+    (
+        *("_id", "_lastUpdated", "_tag", "_profile", "_security", "_source", "_text", "_content"),
+        *("_list", "_has", "_type", "_filter", "_query", "_sort", "_count", "_total", "_summary"),
+        *("_elements", "_include", "_revinclude", "_contained", "_containedType"),
+        *("_format", "_pretty", "_since", "_at", "_cursor"),
+    )
 )
 
 

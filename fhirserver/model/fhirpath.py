@@ -26,7 +26,7 @@ from fhirserver.model.fhirpath_syntax import (
     parse,
 )
 
-#: A value, its FHIR type ("" when unknown), and for a primitive its `_name` sibling with extensions.
+#: A value, its FHIR type ("" when unknown), and a primitive's `_name` sibling with extensions.
 Item = tuple[Any, str, Any]
 Path = Callable[[list[Item]], list[Item]]
 
@@ -132,14 +132,14 @@ def _take(value: dict[str, Any], type: str, name: str, sibling: str, out: list[I
         extra = value.get("_" + key) if element_type in PRIMITIVES else None
         if found is None and extra is None:
             continue
-        if element_type in _ABSTRACT:
-            for one in found if many else (found,):
-                out.append((one, one.get("resourceType", element_type), None))
+        if found is not None and element_type in _ABSTRACT:
+            held = found if many else [found]
+            out.extend([(one, one.get("resourceType", element_type), None) for one in held])
         elif not many:
             out.append((found, element_type, extra))
-        elif extra is None:
+        elif found is not None and extra is None:
             out.extend([(one, element_type, None) for one in found])
-        else:
+        elif extra is not None:
             values = found or [None] * len(extra)
             out.extend((one, element_type, also) for one, also in zip(values, extra, strict=False))
 

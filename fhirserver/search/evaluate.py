@@ -188,6 +188,8 @@ def compare(stored: Any, op: str, value: Any) -> bool:
             return bool(stored.startswith(value))
         case "contains":
             return value in stored
+        case "ends":
+            return bool(stored.endswith(value))
         case _:
             raise ValueError(f"not a comparison: {op}")
 

@@ -35,9 +35,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """`field` `op` `value`. op: eq lt le gt ge in starts contains.
+    """`field` `op` `value`. op: eq lt le gt ge in starts contains ends.
 
-    `in` takes a tuple of values. `starts` and `contains` are for text only and compare
+    `in` takes a tuple of values. `starts`, `contains` and `ends` are for text only and compare
     code points; folding is done before, by the parameter type.
     """
 

@@ -12,7 +12,8 @@ from fhirserver.model.fhirpath_steps import Key, Steps, Where, steps
 from fhirserver.model.fhirpath_syntax import Unsupported, parse
 from fhirserver.search.entries import CompositeEntry, Entry
 from fhirserver.search.evaluate import ENTRY_CLASS
-from fhirserver.search.types.convert import KINDS, Converter, converter
+from fhirserver.search.types import Converter
+from fhirserver.search.types.convert import KINDS, converter
 from fhirserver.search.types.words import content_entries, text_entries
 
 if TYPE_CHECKING:

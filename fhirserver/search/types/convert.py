@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.conformance.implied_system import implied_system
-from fhirserver.search.entries import Entry
 from fhirserver.search.expression import Kind
-from fhirserver.search.types import date, number, position, quantity, reference, string, token, uri
+from fhirserver.search.types import (
+    Converter,
+    date,
+    number,
+    position,
+    quantity,
+    reference,
+    string,
+    token,
+    uri,
+)
 
 if TYPE_CHECKING:
     from fhirserver.model.definitions import Element
-
-#: Makes entries for each of some parameter codes from one value.
-Converter = Callable[[tuple[str, ...], Any, list[Entry]], None]
+    from fhirserver.search.entries import Entry
 
 _TABLES: dict[str, tuple[dict[str, Converter], Converter]] = {
     "string": (string.CONVERT, string.presence),

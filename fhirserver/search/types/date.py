@@ -12,6 +12,7 @@ from fhirserver.model import dates
 from fhirserver.model.dates import MAX_TIME, MIN_TIME
 from fhirserver.search.entries import DateEntry
 from fhirserver.search.expression import Both, Compare, Either
+from fhirserver.search.types import Converter
 from fhirserver.search.types.prefix import prefixed
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def lower_interval(prefix: str, low: int, high: int, now: int) -> Test:
 
 def _converter(
     find: Callable[[Any], dates.Interval | None],
-) -> Callable[[tuple[str, ...], Any, list[Entry]], None]:
+) -> Converter:
     def convert(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
         try:
             found = find(value)
@@ -99,15 +100,13 @@ def _converter(
             presence(params, value, out)
         else:
             low, high = found
-            for param in params:
-                out.append(DateEntry(param, low, high))
+            out += [DateEntry(param, low, high) for param in params]
 
     return convert
 
 
 def presence(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
-    for param in params:
-        out.append(DateEntry(param, None, None))
+    out += [DateEntry(param, None, None) for param in params]
 
 
 def _untyped(value: Any) -> dates.Interval | None:
@@ -118,7 +117,7 @@ def _untyped(value: Any) -> dates.Interval | None:
     return None
 
 
-CONVERT = {
+CONVERT: dict[str, Converter] = {
     "Period": _converter(dates.period),
     "Timing": _converter(dates.timing),
     "": _converter(_untyped),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.errors import Invalid
 from fhirserver.search.entries import NumberEntry
 from fhirserver.search.expression import Both, Compare, Either
+from fhirserver.search.types import Converter
 from fhirserver.search.types.prefix import prefixed
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def half_unit(number: str, value: Decimal) -> Decimal:
     """Half a unit of the last digit given."""
     match = _FORM.fullmatch(number)
     exponent = value.as_tuple().exponent
-    assert match is not None and isinstance(exponent, int)
+    assert match is not None
+    assert isinstance(exponent, int)
     if match["power"] and not match["part"]:
         exponent -= 1
     return Decimal((0, (5,), exponent - 1))
@@ -109,8 +111,7 @@ def point(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
         return
     number = finite(value)
     if not isnan(number):
-        for param in params:
-            out.append(NumberEntry(param, number, number))
+        out += [NumberEntry(param, number, number) for param in params]
 
 
 def number_range(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
@@ -120,8 +121,7 @@ def number_range(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
         return
     low = -inf if low is None else low
     high = inf if high is None else high
-    for param in params:
-        out.append(NumberEntry(param, low, high))
+    out += [NumberEntry(param, low, high) for param in params]
 
 
 def ends(value: Any) -> tuple[float | None, float | None]:
@@ -150,11 +150,10 @@ def untyped(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
 
 
 def presence(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
-    for param in params:
-        out.append(NumberEntry(param, None, None))
+    out += [NumberEntry(param, None, None) for param in params]
 
 
-CONVERT = (
+CONVERT: dict[str, Converter] = (
     {"Range": number_range, "": untyped}
     | dict.fromkeys(("integer", "decimal", "positiveInt", "unsignedInt"), point)
     | dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration", "Money"), quantity)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.errors import Invalid
 from fhirserver.search.entries import QuantityEntry
 from fhirserver.search.expression import Both, Compare, Either
+from fhirserver.search.types import Converter
 from fhirserver.search.types.escape import split, unescape
 from fhirserver.search.types.fold import LONGEST
 from fhirserver.search.types.number import ends, finite, lower_number
@@ -90,8 +91,8 @@ def quantity_range(params: tuple[str, ...], value: Any, out: list[Entry]) -> Non
 
 def _append(params: tuple[str, ...], low: float, high: float, value: Any, out: list[Entry]) -> None:
     system, code, unit = value.get("system", ""), value.get("code", ""), value.get("unit", "")
-    for param in params:
-        out.append(QuantityEntry(param, low, high, system, code[:LONGEST], unit[:LONGEST]))
+    code, unit = code[:LONGEST], unit[:LONGEST]
+    out += [QuantityEntry(param, low, high, system, code, unit) for param in params]
 
 
 def untyped(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
@@ -106,10 +107,11 @@ def untyped(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
 
 
 def presence(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
-    for param in params:
-        out.append(QuantityEntry(param, None, None, None, None, None))
+    out += [QuantityEntry(param, None, None, None, None, None) for param in params]
 
 
-CONVERT = {"Money": money, "Range": quantity_range, "": untyped} | dict.fromkeys(
-    ("Quantity", "Age", "Count", "Distance", "Duration"), quantity
-)
+CONVERT: dict[str, Converter] = {
+    "Money": money,
+    "Range": quantity_range,
+    "": untyped,
+} | dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), quantity)

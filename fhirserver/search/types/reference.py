@@ -14,11 +14,10 @@ from fhirserver.errors import Invalid
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.search.entries import ReferenceEntry, TokenEntry
 from fhirserver.search.expression import Both, Compare, Either
+from fhirserver.search.types import Converter
 from fhirserver.search.types.fold import LONGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fhirserver.search.entries import Entry
     from fhirserver.search.expression import Test
 
@@ -80,7 +79,7 @@ def _exactly(type: str, id: str) -> Test:
 
 def converter(
     bases: tuple[str, ...],
-) -> Callable[[tuple[str, ...], Any, list[Entry]], None]:
+) -> Converter:
     """The converter of a Reference, on a server known by `bases`."""
 
     def convert(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
@@ -90,16 +89,17 @@ def converter(
             presence(params, value, out)
         else:
             type, id, version = localise(text, bases)
-            for param in params:
-                out.append(ReferenceEntry(param, type, id))
+            out += [ReferenceEntry(param, type, id) for param in params]
             if version is not None:
-                for param in params:
-                    out.append(ReferenceEntry(param, "", f"{type}/{id}/_history/{version}"))
+                out += [
+                    ReferenceEntry(param, "", f"{type}/{id}/_history/{version}") for param in params
+                ]
         if identifier is not None:
             system, code = identifier.get("system", ""), identifier.get("value", "")
             if system or code:
-                for param in params:
-                    out.append(TokenEntry(f"{param}:identifier", system, code[:LONGEST]))
+                out += [
+                    TokenEntry(f"{param}:identifier", system, code[:LONGEST]) for param in params
+                ]
 
     return convert
 
@@ -109,29 +109,28 @@ def canonical(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     if not isinstance(value, str):
         return
     text = value[:LONGEST]
-    for param in params:
-        out.append(ReferenceEntry(param, "", text))
+    out += [ReferenceEntry(param, "", text) for param in params]
     url, bar, _ = text.partition("|")
     if bar:
-        for param in params:
-            out.append(ReferenceEntry(param, "", url))
+        out += [ReferenceEntry(param, "", url) for param in params]
 
 
 def resource(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     """A resource in a Bundle: what a reference to it would say."""
     type, id = value.get("resourceType"), value.get("id")
-    for param in params:
-        out.append(ReferenceEntry(param, type, id) if id else ReferenceEntry(param, None, None))
+    out += [
+        ReferenceEntry(param, type, id) if id else ReferenceEntry(param, None, None)
+        for param in params
+    ]
 
 
 def presence(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
-    for param in params:
-        out.append(ReferenceEntry(param, None, None))
+    out += [ReferenceEntry(param, None, None) for param in params]
 
 
 def converters(
     bases: tuple[str, ...],
-) -> dict[str, Callable[[tuple[str, ...], Any, list[Entry]], None]]:
+) -> dict[str, Converter]:
     reference = converter(bases)
 
     def untyped(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:

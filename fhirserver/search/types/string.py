@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from fhirserver.search.entries import StringEntry
 from fhirserver.search.expression import Compare
+from fhirserver.search.types import Converter
 from fhirserver.search.types.fold import LONGEST, fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fhirserver.search.entries import Entry
     from fhirserver.search.expression import Test
 
@@ -34,11 +33,10 @@ def plain(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     if isinstance(value, str):
         folded = fold(value)
         text = value[:LONGEST]
-        for param in params:
-            out.append(StringEntry(param, folded, text))
+        out += [StringEntry(param, folded, text) for param in params]
 
 
-def _parts(names: tuple[str, ...]) -> Callable[[tuple[str, ...], Any, list[Entry]], None]:
+def _parts(names: tuple[str, ...]) -> Converter:
     def convert(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
         before = len(out)
         for name in names:
@@ -57,11 +55,10 @@ def _parts(names: tuple[str, ...]) -> Callable[[tuple[str, ...], Any, list[Entry
 
 
 def presence(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
-    for param in params:
-        out.append(StringEntry(param, None, None))
+    out += [StringEntry(param, None, None) for param in params]
 
 
-CONVERT = {
+CONVERT: dict[str, Converter] = {
     "HumanName": _parts(("family", "given", "prefix", "suffix", "text")),
     "Address": _parts(("line", "city", "district", "state", "country", "postalCode", "text")),
     "CodeableConcept": _parts(("text",)),

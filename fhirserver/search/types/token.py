@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.errors import Invalid
 from fhirserver.search.entries import StringEntry, TokenEntry
 from fhirserver.search.expression import Both, Compare, Either
+from fhirserver.search.types import Converter
 from fhirserver.search.types.escape import split, unescape
 from fhirserver.search.types.fold import LONGEST, fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from fhirserver.search.entries import Entry
     from fhirserver.search.expression import Test
@@ -69,28 +70,25 @@ def lower_codes(codes: Iterable[tuple[str, str]]) -> Test:
 # --- entries --------------------------------------------------------------------------------
 
 
-def coded(system: str) -> Callable[[tuple[str, ...], Any, list[Entry]], None]:
+def coded(system: str) -> Converter:
     """The converter of a code, whose system the element's value set implies ("": unknown)."""
 
     def convert(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
         if isinstance(value, str):
-            for param in params:
-                out.append(TokenEntry(param, system, value[:LONGEST]))
+            out += [TokenEntry(param, system, value[:LONGEST]) for param in params]
 
     return convert
 
 
 def boolean(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     code = "true" if value is True else "false"
-    for param in params:
-        out.append(TokenEntry(param, "", code))
+    out += [TokenEntry(param, "", code) for param in params]
 
 
 def coding(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     system, code = value.get("system", ""), value.get("code", "")
     if system or code:
-        for param in params:
-            out.append(TokenEntry(param, system, code[:LONGEST]))
+        out += [TokenEntry(param, system, code[:LONGEST]) for param in params]
     else:
         presence(params, value, out)
     display = value.get("display")
@@ -115,8 +113,7 @@ def codeable_concept(params: tuple[str, ...], value: Any, out: list[Entry]) -> N
 def identifier(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     system, code = value.get("system", ""), value.get("value", "")
     if system or code:
-        for param in params:
-            out.append(TokenEntry(param, system, code[:LONGEST]))
+        out += [TokenEntry(param, system, code[:LONGEST]) for param in params]
     else:
         presence(params, value, out)
     kind = value.get("type")
@@ -125,8 +122,9 @@ def identifier(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     for one in kind.get("coding", ()):
         if code and one.get("code") is not None:
             joined = f"{one['code']}|{code}"[:LONGEST]
-            for param in params:
-                out.append(TokenEntry(f"{param}:of-type", one.get("system", ""), joined))
+            out += [
+                TokenEntry(f"{param}:of-type", one.get("system", ""), joined) for param in params
+            ]
     if kind.get("text") is not None:
         _text(params, kind["text"], out)
 
@@ -136,8 +134,7 @@ def contact_point(params: tuple[str, ...], value: Any, out: list[Entry]) -> None
     if number is None:
         presence(params, value, out)
     else:
-        for param in params:
-            out.append(TokenEntry(param, "", number[:LONGEST]))
+        out += [TokenEntry(param, "", number[:LONGEST]) for param in params]
 
 
 def untyped(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
@@ -156,18 +153,16 @@ def untyped(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
 
 
 def presence(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
-    for param in params:
-        out.append(TokenEntry(param, None, None))
+    out += [TokenEntry(param, None, None) for param in params]
 
 
 def _text(params: tuple[str, ...], text: str, out: list[Entry]) -> None:
     folded = fold(text)
     text = text[:LONGEST]
-    for param in params:
-        out.append(StringEntry(f"{param}:text", folded, text))
+    out += [StringEntry(f"{param}:text", folded, text) for param in params]
 
 
-CONVERT: dict[str, Callable[[tuple[str, ...], Any, list[Entry]], None]] = {
+CONVERT: dict[str, Converter] = {
     "Coding": coding,
     "CodeableConcept": codeable_concept,
     "Identifier": identifier,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhirserver.search.entries import UriEntry
 from fhirserver.search.expression import Compare, Either
+from fhirserver.search.types import Converter
 from fhirserver.search.types.fold import LONGEST
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ def _above(text: str) -> list[str]:
 
 def convert(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     if isinstance(value, str):
-        for param in params:
-            out.append(UriEntry(param, value[:LONGEST]))
+        out += [UriEntry(param, value[:LONGEST]) for param in params]
 
 
 def presence(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
-    for param in params:
-        out.append(UriEntry(param, None))
+    out += [UriEntry(param, None) for param in params]
 
 
-CONVERT = dict.fromkeys(("uri", "url", "canonical", "oid", "uuid", "string", ""), convert)
+CONVERT: dict[str, Converter] = dict.fromkeys(
+    ("uri", "url", "canonical", "oid", "uuid", "string", ""), convert
+)

@@ -18,29 +18,11 @@ if TYPE_CHECKING:
 
 #: Members that hold machines' text: URLs, ids, codes of the structure, encoded data.
 _NOT_TEXT = frozenset(
-    [
-        "resourceType",
-        "id",
-        "meta",
-        "text",
-        "div",
-        "url",
-        "system",
-        "reference",
-        "contentType",
-        "data",
-        "language",
-        "versionId",
-        "lastUpdated",
-        "profile",
-        "implicitRules",
-        "hash",
-        "source",
-        "fullUrl",
-        "instantiatesCanonical",
-        "use",
-        "mode",
-    ]
+    (
+        *("resourceType", "id", "meta", "div", "url", "system", "reference", "language"),
+        *("contentType", "data", "hash", "use", "mode", "profile", "implicitRules", "source"),
+        *("fullUrl", "instantiatesCanonical", "instantiatesUri", "definitionCanonical"),
+    )
 )
 
 #: A word list longer than this is not human text that anybody searches.
@@ -75,7 +57,7 @@ def text_entries(resource: dict[str, Any], out: list[Entry]) -> set[str]:
 def content_entries(resource: dict[str, Any], said: set[str], out: list[Entry]) -> None:
     """Add the words of all other text but those in `said`."""
     pieces: list[str] = []
-    _collect(resource, pieces)
+    _collect({name: member for name, member in resource.items() if name != "text"}, pieces)
     if pieces:
         found = words(" ".join(pieces)) - said
         out += [WordEntry("_content", word) for word in sorted(found)[:_MOST_WORDS]]
