@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from fhirserver.errors import Invalid, NotSupported, TooCostly
+from fhirserver.errors import Invalid, TooCostly
 from fhirserver.model.dates import microseconds
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.search.criterion import criterion
@@ -227,8 +227,6 @@ def _take(setting: Setting, types: tuple[str, ...], name: str, text: str, found:
         parse_choice(code, text, TOTALS)
     elif code == "_contained":
         parse_choice(code, text, _CONTAINED)
-        if text != "false":
-            raise NotSupported("_contained: this server does not search in contained resources")
     elif code == "_containedType":
         parse_choice(code, text, _CONTAINED_TYPES)
     elif code == "_count":
