@@ -45,18 +45,18 @@ class StartRefused(Exception):
 
 
 def _sqlite(url: str) -> Store:
-    from fhirserver.storage.sqlite.store import SQLiteStore
+    from fhirserver.storage.sqlite import SqliteStore
 
     path = url.removeprefix("sqlite://").removeprefix("/")
     if not path:
         path = str(Path(tempfile.mkdtemp(prefix="fhirserver-")) / "fhirserver.db")
-    return SQLiteStore(path)
+    return SqliteStore(path)
 
 
 def _mongodb(url: str) -> Store:
-    from fhirserver.storage.mongodb.store import MongoDBStore
+    from fhirserver.storage.mongodb import MongoStore
 
-    return MongoDBStore(url)
+    return MongoStore(url)
 
 
 #: URL scheme -> engine. A new engine is a line here.

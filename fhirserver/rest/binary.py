@@ -40,7 +40,7 @@ def raw_answer(request: Request, version: Version) -> Answer | None:
         named = media_range(part)
         if named is not None and named.type in _FHIR_ONLY and named.q > 0:
             return None
-    resource = json.decode(version.content)
+    resource = json.decode_stored(version.content)
     content_type = resource.get("contentType")
     parsed = media_range(content_type) if isinstance(content_type, str) else None
     if parsed is None or "data" not in resource or not _one_line(content_type):

@@ -24,7 +24,7 @@ def shown_part(summary: str | None, elements: tuple[str, ...]) -> Callable[[byte
         return None
 
     def show(content: bytes) -> bytes:
-        resource = json.decode(content)
+        resource = json.decode_stored(content)
         if elements:
             return json.encode(subset.elements(resource, elements))
         return json.encode(subset.summary(resource, summary or "true"))

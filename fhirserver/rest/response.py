@@ -40,7 +40,7 @@ def respond(
     elif body is not None:
         headers.append((b"content-type", format.content_type))
         if format.kind == XML:
-            body = xml.encode(json.decode(body))
+            body = xml.encode(json.decode_stored(body))
         elif format.kind == HTML and page is not None:
             body, needed = page(body)
             headers += needed

@@ -32,9 +32,7 @@ def test_empty_searchset_has_no_entry():
 
 def test_matches_come_before_includes_and_outcome():
     outcome = b'{"resourceType":"OperationOutcome"}'
-    made = searchset(
-        matches=[version()], included=[version(type="Organization")], outcome=outcome
-    )
+    made = searchset(matches=[version()], included=[version(type="Organization")], outcome=outcome)
     assert [e["search"]["mode"] for e in made["entry"]] == ["match", "include", "outcome"]
     assert made["entry"][0]["fullUrl"] == f"{BASE}/Patient/1"
     assert "total" not in made

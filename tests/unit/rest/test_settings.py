@@ -35,7 +35,9 @@ def test_open_mode_listens_to_this_machine(host):
     assert not settings(auth="off", host=host).problems()
 
 
-@pytest.mark.parametrize("url", ["sante.fr/fhir", "ftp://a.fr", "https://a.fr/?x", "https://u@a.fr"])
+@pytest.mark.parametrize(
+    "url", ["sante.fr/fhir", "ftp://a.fr", "https://a.fr/?x", "https://u@a.fr"]
+)
 def test_base_url_is_absolute_http(url):
     with pytest.raises(ValidationError):
         settings(base_url=url)
