@@ -1,0 +1,57 @@
+"""Opening the store a command works on."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from fhirserver.app import StartRefused, context_of, open_engine
+from fhirserver.cli.failure import Failure
+from fhirserver.conformance.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fhirserver.interaction.context import Context
+    from fhirserver.storage.interface import Store
+
+
+@contextlib.asynccontextmanager
+async def opened(database: str, base_url: str = "") -> AsyncIterator[tuple[Store, Context]]:
+    """The store at `database`, and the context of one to whom everything is permitted, who
+    searches by the store's own search parameters too. Raises Failure."""
+    try:
+        store = open_engine(database)
+    except StartRefused as refused:
+        raise Failure(str(refused)) from None
+    try:
+        await store.open()
+    except Exception as error:
+        # Whatever an engine's driver raises here, it is the database that cannot be used.
+        raise Failure(
+            f"The database {shown(database)} cannot be opened: {reason(error)}",
+            "Check that the path or host is right, can be written to and is not in use. "
+            "`fhirserver doctor` looks closer.",
+        ) from error
+    try:
+        context = context_of(store, Registry(), base_url=base_url)
+        for behaviour in context.behaviours:
+            if (refresh := getattr(behaviour, "refresh", None)) is not None:
+                await refresh()
+        yield store, context
+    finally:
+        await store.close()
+
+
+def shown(database: str) -> str:
+    """A database URL without its password."""
+    scheme, mark, rest = database.partition("://")
+    account, at, place = rest.rpartition("@")
+    if at:
+        return f"{scheme}{mark}{account.partition(':')[0]}:***@{place}"
+    return database
+
+
+def reason(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
