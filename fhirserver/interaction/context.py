@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fhirserver.errors import Issue
     from fhirserver.model.version import Version
     from fhirserver.search.index import Indexer
+    from fhirserver.search.lower import Terminology
 
 #: A resource as decoded JSON.
 Resource = dict[str, Any]
@@ -90,6 +91,7 @@ class Context:
     base_url: str = ""
     limits: Limits = field(default_factory=Limits)
     behaviours: tuple[Behaviour, ...] = ()
+    terminology: Terminology | None = None
 
     @property
     def local_bases(self) -> tuple[str, ...]:

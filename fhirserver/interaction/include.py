@@ -12,16 +12,19 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from fhirserver.errors import Issue
+from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.model.json import decode_stored
 from fhirserver.search.entries import ReferenceEntry
 from fhirserver.search.expression import AnyOf, Both, Compare, Either, Kind, Match, Query
+from fhirserver.search.result import include_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from fhirserver.interaction.context import Context
     from fhirserver.model.version import Version
-    from fhirserver.search.parse import Include, Search
+    from fhirserver.search.parse import Search
+    from fhirserver.search.result import Include
 
 _VERSIONED = re.compile(r"([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})/_history/([0-9]{1,18})")
 
@@ -87,7 +90,7 @@ class _Page:
         targets: dict[_Target, None] = {}
         canonicals: dict[tuple[str, ...], list[str]] = {}
         for source in sources:
-            wanted = [i for i in includes if i.source in (source.type, "*")]
+            wanted = [i for i in includes if i.type in (source.type, "*")]
             if not wanted or source.content is None:
                 continue
             entries = self._ctx.indexer.entries(decode_stored(source.content))
@@ -161,17 +164,15 @@ class _Page:
             test = _pointing_to(wanted)
             for type, codes in self._sources(one):
                 parts = tuple(Match(code, Kind.REFERENCE, test) for code in codes)
-                if parts:
-                    await self._search(
-                        Query((type,), parts[0] if len(parts) == 1 else AnyOf(parts))
-                    )
+                where = parts[0] if len(parts) == 1 else AnyOf(parts)
+                await self._search(Query((type,), where))
 
     def _sources(self, one: Include) -> Iterator[tuple[str, list[str]]]:
-        if one.param != "*":
-            yield one.source, [one.param]
-            return
-        parameters = self._ctx.registry.parameters(one.source)
-        yield one.source, [code for code, p in parameters.items() if p.type == "reference"]
+        registry = self._ctx.registry
+        for type in sorted(RESOURCE_TYPES) if one.type == "*" else (one.type,):
+            codes = [parameter.code for parameter in include_parameters(registry, one, type)]
+            if codes:
+                yield type, codes
 
     async def _search(self, query: Query) -> None:
         room = self._ctx.limits.includes - len(self.included) + 1

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.store import InvalidCursor
 from fhirserver.errors import Invalid, Issue
-from fhirserver.interaction.compartment import compartment as compartment_expression
-from fhirserver.interaction.compartment import member_types
+from fhirserver.interaction.compartment import member_types, within
 from fhirserver.interaction.contained import search_contained
 from fhirserver.interaction.include import include
 from fhirserver.search.expression import All, Everything
@@ -64,13 +63,14 @@ async def search(
         now=ctx.clock(),
         default_count=ctx.limits.default_count,
         max_count=ctx.limits.max_count,
+        terminology=ctx.terminology,
     )
     query = replace(parsed.query, after=cursor)
     if compartment is not None:
         name, id = compartment
-        within = compartment_expression(ctx.registry, name, id, query.types or types)
+        inside = within(ctx.registry, name, id, query.types)
         everything = isinstance(query.where, Everything)
-        query = replace(query, where=within if everything else All((within, query.where)))
+        query = replace(query, where=inside if everything else All((inside, query.where)))
     issues = _ignored(parsed)
     if parsed.contained != "false":
         matches, following, total = await search_contained(ctx, parsed, query)

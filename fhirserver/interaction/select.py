@@ -25,6 +25,7 @@ def conditional_query(ctx: Context, type: str, criteria: str) -> Query:
         criteria,
         local_bases=ctx.local_bases,
         now=ctx.clock(),
+        terminology=ctx.terminology,
     )
     if query.where == Everything():
         raise PreconditionFailed(

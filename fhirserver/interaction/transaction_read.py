@@ -41,6 +41,7 @@ async def check_read(ctx: Context, plan: Plan, step: Step) -> None:
             now=ctx.clock(),
             default_count=ctx.limits.default_count,
             max_count=ctx.limits.max_count,
+            terminology=ctx.terminology,
         )
     elif len(segments) == 2 and not segments[1].startswith(("_", "$")):
         identity = (type, segments[1])

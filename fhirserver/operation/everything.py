@@ -18,7 +18,7 @@ import msgspec
 
 from fhirserver.access.store import InvalidCursor
 from fhirserver.errors import Invalid
-from fhirserver.interaction.compartment import compartment, member_types
+from fhirserver.interaction.compartment import member_types, within
 from fhirserver.interaction.read import read
 from fhirserver.interaction.search import SearchResult
 from fhirserver.model import dates, references
@@ -181,7 +181,7 @@ class _Record:
         return asked.since is None or version.updated >= asked.since
 
     def _where(self, type: str, since: int | None) -> Expression:
-        parts: list[Expression] = [compartment(self._ctx.registry, self._name, self._id, (type,))]
+        parts: list[Expression] = [within(self._ctx.registry, self._name, self._id, (type,))]
         asked = self._asked
         if since is not None:
             parts.append(Updated(Compare("low", "ge", since)))

@@ -122,7 +122,7 @@ def _place(call: Call, resource: Any, mode: str | None) -> list[Issue]:
     if not isinstance(resource, dict):
         return []
     type_, id_ = resource.get("resourceType"), resource.get("id")
-    if call.type is not None and type_ != call.type and type_ in RESOURCE_TYPES:
+    if call.type not in (None, type_) and isinstance(type_, str) and type_ in RESOURCE_TYPES:
         text = f"The resource is a {type_}, but the URL is for {call.type}."
         return [Issue("error", "invalid", text, (str(type_),))]
     if mode == "update" and call.id is not None and id_ != call.id:
