@@ -41,7 +41,7 @@ def start(folder: Path, database: str, engine: str, **environment: str) -> Serve
         "FHIRSERVER_DATABASE": database,
         "FHIRSERVER_AUTH": "off",
         "FHIRSERVER_PORT": "0",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         **environment,
     }
     with log.open("wb") as output:

@@ -1,10 +1,12 @@
 """Choosing a representation (https://hl7.org/fhir/R4/http.html#mime-type)."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhirserver.errors import FHIRError, NotAcceptable, UnsupportedMediaType
+from fhirserver.errors import NotAcceptable, UnsupportedMediaType
 from fhirserver.rest.formats import JSON_PATCH, accepts_type, body_format, negotiate
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
@@ -100,10 +102,8 @@ def test_unknown_format_parameter_is_not_acceptable(format):
 
 @given(st.text(max_size=60))
 def test_any_accept_gives_a_format_or_not_acceptable(text):
-    try:
+    with contextlib.suppress(NotAcceptable):
         assert negotiate(text).kind in ("json", "xml", "html")
-    except NotAcceptable:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -147,10 +147,8 @@ def test_json_patch_is_read_where_it_is_expected():
 
 @given(st.text(max_size=60))
 def test_any_content_type_is_read_or_refused(text):
-    try:
+    with contextlib.suppress(UnsupportedMediaType):
         assert body_format(text) in ("json", "xml")
-    except FHIRError as error:
-        assert isinstance(error, UnsupportedMediaType)
 
 
 @pytest.mark.parametrize(
