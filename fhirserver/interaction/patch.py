@@ -11,6 +11,7 @@ from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.read import read
 from fhirserver.interaction.update import check_if_match
 from fhirserver.interaction.write import attempts, commit, validated
+from fhirserver.model import patch_fhirpath, patch_json
 from fhirserver.model.json import decode_stored, decode_value
 
 if TYPE_CHECKING:
@@ -80,7 +81,5 @@ def patched_draft(current: Version, patch: Patch) -> Draft:
 
 
 def _apply(resource: Resource, patch: Patch) -> Resource:
-    from fhirserver.model import patch_fhirpath, patch_json
-
     module = patch_json if patch.kind == "json" else patch_fhirpath
     return module.apply(resource, patch.body)
