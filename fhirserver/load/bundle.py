@@ -12,11 +12,10 @@ The Bundle is only skimmed here; the resources stay bytes until `prepare.py` dec
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
-from fhirserver.load.identity import is_id, settled_id
+from fhirserver.load.identity import Scope, is_id
 from fhirserver.model.definitions import RESOURCE_TYPES
 
 UNPACKED = frozenset(
@@ -110,13 +109,17 @@ class Entries:
     mapping: dict[str, str] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    scope: Scope = field(default_factory=Scope)
 
     def refuse(self, place: int | None, reason: str, resource: str = "", data: bytes = b"") -> None:
         self.refused.append(Refused(place, reason, resource, data))
 
 
-def split(data: bytes) -> Entries:
-    """The entries of an item. Raises ValueError when it is no JSON object with a resourceType."""
+def split(data: bytes, *, by_content: bool = False) -> Entries:
+    """The entries of an item. Raises ValueError when it is no JSON object with a resourceType.
+
+    `by_content`: the ids that are made depend on all of the item's content (`identity.py`).
+    """
     bundle = _skim(data)
     if bundle.resourceType != "Bundle" or bundle.type in WHOLE:
         found = Entries("")
@@ -124,22 +127,31 @@ def split(data: bytes) -> Entries:
         return found
     found = Entries(bundle.type)
     if bundle.type in ("transaction", "batch"):
-        for place, raw in enumerate(bundle.entry):
-            _guarded(found, place, raw, _add_requested)
+        add = _add_requested
     elif bundle.type in UNPACKED:
-        for place, raw in enumerate(bundle.entry):
-            _guarded(found, place, raw, _add_held)
-        _keep_first(found)
+        add = _add_held
     else:
-        found.refuse(None, f"Bundle.type '{bundle.type}' is none of R4")
+        found.refuse(None, f"Bundle.type '{bundle.type[:40]}' is none of R4")
+        return found
+    entries = []
+    for place, raw in enumerate(bundle.entry):
+        try:
+            entries.append((place, _skim_entry(raw)))
+        except (msgspec.ValidationError, RecursionError) as error:
+            found.refuse(place, f"is no Bundle entry: {error}", "", bytes(raw))
+    found.scope = (
+        Scope.by_content(data)
+        if by_content
+        else Scope.by_names(entry.fullUrl or "" for _, entry in entries)
+    )
+    for place, entry in entries:
+        try:
+            add(found, place, entry)
+        except (msgspec.ValidationError, RecursionError) as error:
+            found.refuse(place, f"has no resource: {error}", "", entry.data)
+    if bundle.type in UNPACKED:
+        _keep_first(found)
     return found
-
-
-def _guarded(found: Entries, place: int, raw: msgspec.Raw, add: Any) -> None:
-    try:
-        add(found, place, _skim_entry(raw))
-    except (msgspec.ValidationError, RecursionError) as error:
-        found.refuse(place, f"is no Bundle entry: {error}", "", bytes(raw))
 
 
 def _add_held(found: Entries, place: int, entry: _Entry) -> None:
@@ -161,7 +173,7 @@ def _add_stored(found: Entries, place: int | None, full_url: str | None, data: b
         return
     # With an id of its own the resource says under which name it is to be found.
     id_ = resource.id if is_id(resource.id) else None
-    settled = id_ or settled_id(full_url, None, data)
+    settled = id_ or found.scope.id(full_url, None, data)
     if resource.id is not None and id_ is None:
         found.refuse(place, f"'{resource.id[:80]}' is no logical id", type_)
         return
@@ -219,10 +231,10 @@ def _add_write(
         condition = request.ifNoneExist
         if condition is not None:
             condition = condition.partition("?")[2] or condition
-        id_ = settled_id(entry.fullUrl, resource.id, data)
+        id_ = found.scope.id(entry.fullUrl, resource.id, data)
         new = Entry(place, "POST", type_, id_, data, entry.fullUrl, condition)
     elif criteria:
-        id_ = settled_id(entry.fullUrl, resource.id, data)
+        id_ = found.scope.id(entry.fullUrl, resource.id, data)
         new = Entry(place, "PUT", type_, id_, data, entry.fullUrl, criteria, request.ifMatch)
     elif resource.id != id_:
         found.refuse(place, f"request.url names {type_}/{id_}, the resource's id differs", type_)

@@ -17,9 +17,9 @@ from fhirserver.interaction.conditional_delete import conditional_delete
 from fhirserver.interaction.conditional_patch import conditional_patch
 from fhirserver.interaction.patch import patch, patch_of
 from fhirserver.interaction.select import conditional_query, select_one, selects
-from fhirserver.load.prepare import Answer
+from fhirserver.load.prepare import Answer, Part
 from fhirserver.load.report import Refusal, Report
-from fhirserver.load.stored import search_parameters, stands_as
+from fhirserver.load.stored import DIFFERENT, Verdict, compare, search_parameters
 from fhirserver.load.streams import MIB, Meter
 from fhirserver.load.work import helpings, read
 from fhirserver.load.workers import Workers
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
     from fhirserver.load.bundle import Entry
     from fhirserver.load.items import Item
-    from fhirserver.load.prepare import Part, Prepared, Question, Unit
+    from fhirserver.load.prepare import Prepared, Question, Unit
     from fhirserver.model.version import Change, Content, Version
 
 GROUP_CHANGES = 2000
@@ -51,6 +51,9 @@ class _Flight(NamedTuple):
     position: int  # bytes read when it left
     works: list[Item | Part]
     answer: asyncio.Future[Prepared]
+
+
+_Pending = tuple["Unit", "Item | Part"]
 
 
 class DatabaseLoad:
@@ -71,7 +74,7 @@ class DatabaseLoad:
         self._progress = progress
         self._worker_count = workers
         self._atomic = atomic
-        self._group: list[Unit] = []
+        self._group: list[_Pending] = []
         self._group_changes = self._group_bytes = 0
         self._position = 0
         self._commit: asyncio.Task[None] | None = None
@@ -122,19 +125,19 @@ class DatabaseLoad:
         """Take what the workers made of some items, in the order in which they were read."""
         prepared = await flight.answer
         self._position = flight.position
-        await self._take(prepared)
+        await self._take(prepared, flight.works)
         for work, questions in prepared.waiting:
             # The answers must know everything that was read before.
             await self._flush()
             await self._settled()
-            await self._take(await self._asked(work, questions))
+            await self._take(await self._asked(work, questions), [work])
 
-    async def _take(self, prepared: Prepared) -> None:
+    async def _take(self, prepared: Prepared, works: Sequence[Item | Part]) -> None:
         for refusal in prepared.refusals:
             self._refuse(refusal)
         for unit in prepared.units:
             self.report.unchanged += unit.found
-            self._group.append(unit)
+            self._group.append((unit, works[unit.number]))
             self._group_changes += len(unit.changes)
             self._group_bytes += sum(
                 len(c.content.tail) for c in unit.changes if c.content is not None
@@ -146,9 +149,11 @@ class DatabaseLoad:
             elif self._group_changes >= GROUP_CHANGES or self._group_bytes >= GROUP_BYTES:
                 await self._flush()
 
-    async def _asked(self, work: Item | Part, questions: frozenset[Question]) -> Prepared:
+    async def _asked(
+        self, work: Item | Part, questions: frozenset[Question], by_content: bool = False
+    ) -> Prepared:
         answers = {question: await self._answer(*question) for question in questions}
-        return await self._workers.submit([work], answers)
+        return await self._workers.submit([work], answers, by_content)
 
     async def _answer(self, type_: str, criteria: str) -> Answer:
         try:
@@ -175,80 +180,86 @@ class DatabaseLoad:
             commit, self._commit = self._commit, None
             await commit
 
-    async def _write(self, group: list[Unit], position: int) -> None:
+    async def _write(self, group: list[_Pending], position: int) -> None:
         for _ in range(_RETRIES):
-            again = await self._write_once(group)
-            if not again:
+            group = await self._write_once(group)
+            if not group:
                 break
-            group = again
-        else:
-            for unit in group:
-                self._refuse_unit(unit, "others keep changing the same resources; run again")
+        for unit, _work in group:
+            self._refuse_unit(unit, "others keep changing the same resources; run again")
         self._progress(position, self.report.accepted)
 
-    async def _write_once(self, group: list[Unit]) -> list[Unit]:
-        """Commit what is new; return the units that have to be tried again."""
-        identities = [(c.type, c.id) for unit in group for c in unit.changes]
+    async def _write_once(self, group: list[_Pending]) -> list[_Pending]:
+        """Commit what is new; return what has to be tried again."""
+        identities = [(c.type, c.id) for unit, _ in group for c in unit.changes]
         there = {(v.type, v.id): v for v in await self._ctx.store.read_many(identities)}
         coming: dict[tuple[str, str], Content] = {}
-        kept: list[tuple[Unit, list[int]]] = []
-        for unit in group:
-            chosen = [n for n in range(len(unit.changes)) if self._is_new(unit, n, there, coming)]
-            if chosen:
-                kept.append((unit, chosen))
+        again: list[_Pending] = []
+        chosen: list[tuple[Unit, Item | Part, list[int]]] = []
         whole = self._ctx.store.capabilities.transactions
-        units: list[tuple[Unit, list[int]]] = []
-        for unit, chosen in kept:
-            units.extend([(unit, chosen)] if whole else [(unit, [n]) for n in chosen])
+        for unit, work in group:
+            verdicts = [compare(change, there, coming) for change in unit.changes]
+            if self._is_another_bundle(unit, work, verdicts):
+                again.extend(await self._again(unit, work, by_content=True))
+                continue
+            new = self._sort_out(unit, verdicts)
+            for n in new:
+                content = unit.changes[n].content
+                if content is not None:
+                    coming[unit.changes[n].type, unit.changes[n].id] = content
+            if new:
+                chosen.extend([(unit, work, new)] if whole else [(unit, work, [n]) for n in new])
         results = await self._ctx.store.commit_many(
             [
-                ([unit.changes[n] for n in chosen], self._preconditions(unit))
-                for unit, chosen in units
+                ([unit.changes[n] for n in numbers], self._preconditions(unit))
+                for unit, _, numbers in chosen
             ]
         )
-        again: list[Unit] = []
-        for (unit, chosen), result in zip(units, results, strict=True):
+        for (unit, work, numbers), result in zip(chosen, results, strict=True):
             if isinstance(result, Exception):
-                again.extend(await self._failed(unit, result))
+                again.extend(await self._failed(unit, work, result))
             else:
-                self._count([unit.changes[n] for n in chosen], result, there)
+                self._count([unit.changes[n] for n in numbers], result, there)
         return again
 
-    def _is_new(
-        self,
-        unit: Unit,
-        number: int,
-        there: dict[tuple[str, str], Version],
-        coming: dict[tuple[str, str], Content],
-    ) -> bool:
-        change = unit.changes[number]
-        identity = (change.type, change.id)
-        if change.content is None:
-            coming.pop(identity, None)
-            return True
-        before = coming.get(identity)
-        stored = there.get(identity)
-        if before is not None:
-            same = before == change.content
-        else:
-            same = stored is not None and stands_as(stored.content, change.content)
-        if same:
-            self.report.unchanged += 1
-            return False
-        if change.method == "POST" and (before is not None or stored is not None):
-            if before is None and stored is not None and stored.version > 1:
+    @staticmethod
+    def _is_another_bundle(unit: Unit, work: Item | Part, verdicts: list[Verdict]) -> bool:
+        """Whether this is another Bundle than the one whose resources stand under its ids: it
+        uses the same fullUrls, but none of what it creates is there as it says."""
+        return (
+            Verdict.DIFFERENT in verdicts
+            and Verdict.SAME not in verdicts
+            and Verdict.KEPT not in verdicts
+            and not unit.by_content
+            and not isinstance(work, Part)
+        )
+
+    async def _again(self, unit: Unit, work: Item | Part, *, by_content: bool) -> list[_Pending]:
+        prepared = await self._workers.submit([work], None, by_content)
+        for waiting, questions in prepared.waiting:
+            prepared = await self._asked(waiting, questions, by_content)
+        for refusal in prepared.refusals:
+            if refusal not in unit.refusals:  # these were told the first time
+                self._refuse(refusal)
+        self.report.unchanged += sum(unit.found for unit in prepared.units) - unit.found
+        return [(unit, work) for unit in prepared.units if unit.changes]
+
+    def _sort_out(self, unit: Unit, verdicts: list[Verdict]) -> list[int]:
+        """The numbers of the changes to commit; the others are counted, or refused."""
+        new = []
+        for number, verdict in enumerate(verdicts):
+            if verdict is Verdict.NEW:
+                new.append(number)
+            elif verdict is Verdict.SAME:
+                self.report.unchanged += 1
+            elif verdict is Verdict.KEPT:
                 self.report.kept += 1
             else:
                 line, entry = unit.places[number]
-                reason = (
-                    "is there already with other content, and POST replaces nothing; "
-                    "say PUT in the entry's request to make a new version"
-                )
+                change = unit.changes[number]
                 name = f"{change.type}/{change.id}"
-                self._refuse(Refusal(unit.source, reason, line, entry, name))
-            return False
-        coming[identity] = change.content
-        return True
+                self._refuse(Refusal(unit.source, DIFFERENT, line, entry, name))
+        return new
 
     def _preconditions(self, unit: Unit) -> list[Selects]:
         found = []
@@ -261,18 +272,12 @@ class DatabaseLoad:
             found.append(precondition)
         return found
 
-    async def _failed(self, unit: Unit, error: Exception) -> list[Unit]:
-        """The units to try in place of one that could not be committed."""
+    async def _failed(self, unit: Unit, work: Item | Part, error: Exception) -> list[_Pending]:
+        """What to try in place of a unit that could not be committed."""
         if isinstance(error, TransactionsUnavailable):
             raise LoadStopped(str(error) or "the store has no transactions") from error
-        if isinstance(error, SelectionChanged) and unit.work is not None:
-            prepared = await self._workers.submit([unit.work])
-            (waiting,) = prepared.waiting
-            prepared = await self._asked(*waiting)
-            for refusal in prepared.refusals:
-                self._refuse(refusal)
-            self.report.unchanged += sum(unit.found for unit in prepared.units)
-            return [unit for unit in prepared.units if unit.changes]
+        if isinstance(error, SelectionChanged):
+            return await self._again(unit, work, by_content=unit.by_content)
         if isinstance(error, VersionConflict):
             meant = (
                 change.expect > 0
@@ -280,7 +285,7 @@ class DatabaseLoad:
                 if (change.type, change.id) == (error.type, error.id)
             )
             if not any(meant):
-                return [unit]
+                return [(unit, work)]
             reason = f"ifMatch does not hold: the store has version {abs(error.current)}"
             self._refuse_unit(unit, reason)
             return []

@@ -63,7 +63,9 @@ class Unit:
     conditions: list[Condition] = field(default_factory=list)
     others: list[Entry] = field(default_factory=list)
     found: int = 0  # creates that met what they would make
-    work: Item | Part | None = None  # what to prepare again if a condition fails
+    number: int = 0  # which of the works given this is made of
+    by_content: bool = False
+    refusals: list[Refusal] = field(default_factory=list)  # what else its Bundle holds
 
 
 @dataclass(slots=True)
@@ -96,15 +98,20 @@ class Preparer:
         self._local_bases = local_bases
         self._atomic = atomic
 
-    def prepare(self, works: Sequence[Item | Part], answers: Mapping[Question, Answer]) -> Prepared:
+    def prepare(
+        self,
+        works: Sequence[Item | Part],
+        answers: Mapping[Question, Answer],
+        by_content: bool = False,
+    ) -> Prepared:
         done = Prepared()
-        for work in works:
+        for number, work in enumerate(works):
             item = work if not isinstance(work, Part) else work.item
             if isinstance(work, Part):
                 entries = work.entries
             else:
                 try:
-                    entries = split(work.data)
+                    entries = split(work.data, by_content=by_content)
                 except (ValueError, RecursionError):
                     done.refusals.append(unreadable(work))
                     continue
@@ -112,7 +119,11 @@ class Preparer:
             if questions:
                 done.waiting.append((work, frozenset(questions)))
             else:
-                self._prepare(done, work, item, entries, answers)
+                before, refused = len(done.units), len(done.refusals)
+                self._prepare(done, item, entries, answers)
+                for unit in done.units[before:]:
+                    unit.number, unit.by_content = number, by_content
+                    unit.refusals = done.refusals[refused:]
         return done
 
     def _questions(self, entries: Entries) -> set[Question]:
@@ -140,7 +151,6 @@ class Preparer:
     def _prepare(
         self,
         done: Prepared,
-        work: Item | Part,
         item: Item,
         entries: Entries,
         answers: Mapping[Question, Answer],
@@ -177,8 +187,6 @@ class Preparer:
             done.refusals.append(_refusal(item, None, reason, "", b""))
             return
         for unit in units:
-            if unit.conditions:
-                unit.work = work
             if unit.changes or unit.others or unit.found:
                 done.units.append(unit)
 

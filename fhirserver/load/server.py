@@ -19,6 +19,7 @@ from fhirserver.errors import FHIRError
 from fhirserver.load.bundle import Entry, split
 from fhirserver.load.prepare import unreadable
 from fhirserver.load.report import Refusal, Report
+from fhirserver.load.stored import DIFFERENT
 from fhirserver.load.streams import MIB, Meter
 from fhirserver.load.work import read
 from fhirserver.model import json
@@ -167,8 +168,9 @@ class ServerLoad:
         place = entry.place if entry.place is not None else item.entry
         self._refuse(Refusal(item.source, reason, line, place, entry.name))
 
-    def _place(self, item: Item, entries: Entries) -> list[_Placed]:
-        for refused in entries.refused:
+    def _place(self, item: Item, entries: Entries, again: bool = False) -> list[_Placed]:
+        """The entries ready to be sent; what is refused is told, but for the second time."""
+        for refused in () if again else entries.refused:
             place = refused.place if refused.place is not None else item.entry
             self._refuse(Refusal(item.source, refused.reason, item.line, place, refused.resource))
         placed = []
@@ -183,7 +185,8 @@ class ServerLoad:
             try:
                 resource = json.decode(entry.data)
             except FHIRError as error:
-                self._refuse_entry(_Placed(item, entry, None), str(error))
+                if not again:
+                    self._refuse_entry(_Placed(item, entry, None), str(error))
                 continue
             if entries.mapping and entry.method in ("PUT", "POST"):
                 resource = rewrite(resource, entries.mapping, base=entry.base)
@@ -211,7 +214,7 @@ class ServerLoad:
     async def _send(self, kind: str, group: list[_Placed], looked: bool = False) -> None:
         if self._look_first and not looked:
             before = len(group)
-            group = await self._new(group)
+            group = await self._new(group, whole=kind == "transaction")
             self._look_first, looked = len(group) < before, True
         if not group:
             return
@@ -259,9 +262,40 @@ class ServerLoad:
             for placed in await self._new(there):
                 self._refuse_entry(placed, "was there and is gone again; run the load again")
 
-    async def _new(self, group: list[_Placed]) -> list[_Placed]:
-        """Those of `group` that the server does not have; a POST entry whose resource is there
-        with other content is refused."""
+    async def _new(self, group: list[_Placed], whole: bool = False) -> list[_Placed]:
+        """Those of `group` that the server does not have. A POST entry whose resource is there
+        with other content is refused; when that holds for all that is there and `group` is a
+        whole transaction, it is another Bundle with the same fullUrls (`identity.py`)."""
+        there = await self._stored(group)
+        new: list[_Placed] = []
+        same = kept = different = 0
+        refused = []
+        for placed in group:
+            stored = there.get((placed.entry.type, placed.entry.id))
+            if stored is None or placed.entry.criteria is not None:
+                new.append(placed)
+            elif _plain(stored) == _plain(placed.resource or {}):
+                same += 1
+            elif placed.entry.method == "PUT":
+                new.append(placed)
+            elif stored.get("meta", {}).get("versionId") != "1":
+                kept += 1
+            else:
+                different += 1
+                refused.append(placed)
+        if whole and different and not same and not kept:
+            item = group[0].item
+            own = self._place(item, split(item.data, by_content=True), again=True)
+            if len(own) == len(group):
+                return await self._new(own)
+        self.report.unchanged += same
+        self.report.kept += kept
+        for placed in refused:
+            self._refuse_entry(placed, DIFFERENT)
+        return new
+
+    async def _stored(self, group: list[_Placed]) -> dict[tuple[str, str], dict[str, Any]]:
+        """What the server has under the ids of `group`."""
         wanted: dict[str, list[str]] = {}
         for placed in group:
             entry = placed.entry
@@ -277,24 +311,7 @@ class ServerLoad:
                 for entry_ in json.decode(answer.content).get("entry", []):
                     resource = entry_.get("resource", {})
                     there[type_, resource.get("id", "")] = resource
-        new = []
-        for placed in group:
-            stored = there.get((placed.entry.type, placed.entry.id))
-            if stored is None or placed.entry.criteria is not None:
-                new.append(placed)
-            elif _plain(stored) == _plain(placed.resource or {}):
-                self.report.unchanged += 1
-            elif placed.entry.method == "PUT":
-                new.append(placed)
-            elif stored.get("meta", {}).get("versionId") != "1":
-                self.report.kept += 1
-            else:
-                self._refuse_entry(
-                    placed,
-                    "is there already with other content, and POST replaces nothing; "
-                    "say PUT in the entry's request to make a new version",
-                )
-        return new
+        return there
 
     async def _post(self, kind: str, group: list[_Placed]) -> httpx.Response:
         bundle = {

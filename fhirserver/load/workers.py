@@ -30,9 +30,11 @@ def _begin(search_parameters: Sequence[dict[str, Any]], options: dict[str, Any])
     gc.set_threshold(50_000, 20, 50)
 
 
-def _prepare(works: Sequence[Item | Part], answers: Mapping[Question, Answer]) -> Prepared:
+def _prepare(
+    works: Sequence[Item | Part], answers: Mapping[Question, Answer], by_content: bool
+) -> Prepared:
     assert _preparer is not None
-    return _preparer.prepare(works, answers)
+    return _preparer.prepare(works, answers, by_content)
 
 
 class Workers:
@@ -58,10 +60,13 @@ class Workers:
             self._call = Preparer(search_parameters, **options).prepare
 
     def submit(
-        self, works: Sequence[Item | Part], answers: Mapping[Question, Answer] | None = None
+        self,
+        works: Sequence[Item | Part],
+        answers: Mapping[Question, Answer] | None = None,
+        by_content: bool = False,
     ) -> asyncio.Future[Prepared]:
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._executor, self._call, works, answers or {})
+        return loop.run_in_executor(self._executor, self._call, works, answers or {}, by_content)
 
     def __enter__(self) -> Workers:
         return self
