@@ -34,7 +34,7 @@ _ABSTRACT = ("Resource", "DomainResource")
 @dataclass(frozen=True, slots=True)
 class Place:
     """An element of a resource. `holder` is the JSON object with member `name`, None for the
-    resource itself; `index` is its place in a list; `type` its FHIR type."""
+    resource itself; `index` is its place in a list; `type` its FHIR type, `parent` its holder's."""
 
     expression: str
     type: str
@@ -42,6 +42,7 @@ class Place:
     name: str = ""
     index: int | None = None
     element: Element | None = None
+    parent: str = ""
     root: dict[str, Any] | None = None
 
     @property
@@ -152,15 +153,14 @@ def _where(criteria: Node, found: list[Place]) -> list[Place]:
 
 def elements_at(place: Place) -> dict[str, Element]:
     """The elements that can stand inside the element at `place`."""
-    type_ = place.type
-    if type_ in _ABSTRACT and type(place.value) is dict:
-        type_ = str(place.value.get("resourceType"))
-    if type_ in PRIMITIVES:
-        type_ = "Element"
     try:
-        return type_definition(type_).elements
+        return type_definition(_holding_type(place)).elements
     except KeyError:
         return {}
+
+
+def _holding_type(place: Place) -> str:
+    return "Element" if place.type in PRIMITIVES else place.type
 
 
 def _members(place: Place, name: str) -> list[Place]:
@@ -168,6 +168,7 @@ def _members(place: Place, name: str) -> list[Place]:
     if type(holder) is not dict:
         return []
     found = []
+    parent = _holding_type(place)
     for element in elements_at(place).values():
         if (element.choice or element.name) != name:
             continue
@@ -186,5 +187,5 @@ def _members(place: Place, name: str) -> list[Place]:
             type_ = element.type
             if type_ in _ABSTRACT and type(inner) is dict:
                 type_ = str(inner.get("resourceType"))
-            found.append(Place(one, type_, holder, element.name, number, element))
+            found.append(Place(one, type_, holder, element.name, number, element, parent))
     return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from fhirserver.errors import FHIRError, Invalid, Issue, TooLarge, Unprocessable
 from fhirserver.model import json
-from fhirserver.model.definitions import PRIMITIVES
+from fhirserver.model.definitions import PRIMITIVES, type_definition
 from fhirserver.model.fhirpath_places import Place, elements_at, places, places_of, syntax
 from fhirserver.model.fhirpath_syntax import Member
 from fhirserver.model.patch_json import MAX_OPERATIONS
@@ -35,7 +35,8 @@ class Operation:
 
 def apply(resource: dict[str, Any], patch: Any) -> dict[str, Any]:
     """The resource that `patch` (a Parameters resource) makes of `resource`."""
-    operations = _operations(patch)
+    # What the patch brings is copied: later operations change it, and the patch may be retried.
+    operations = _operations(json.decode_stored(json.encode(patch)))
     patched = json.decode_stored(json.encode(resource))
     for number, operation in enumerate(operations):
         try:
@@ -117,7 +118,7 @@ def _plain(part: dict[str, Any], name: str, where: str) -> Any:
     if len(values) != 1 or type(values[0]) is not _READ[name]:
         kind = "text" if _READ[name] is str else "an integer"
         raise _invalid(where, f"the part {name} must have one value that is {kind}")
-    if _READ[name] is int and values[0] < 0:
+    if type(values[0]) is int and values[0] < 0:
         raise _invalid(where, f"the part {name} must not be negative")
     return values[0]
 
@@ -152,16 +153,14 @@ def _add_to(place: Place, name: str, given: Given) -> None:
     element = element_for(elements_at(place), name, given, place.expression)
     value, about = value_for(element, given, f"{place.expression}.{name}")
     holder = _holder(place)
-    for other in elements_at(place).values():
-        taken = other.name in holder or "_" + other.name in holder
-        if taken and other.choice == element.choice is not None:
-            raise _unprocessable(f"{name} already has a value", f"{place.expression}.{name}")
     if element.many:
         _insert(holder, element.name, _length(holder, element.name), value, about)
-    elif element.name in holder or "_" + element.name in holder:
-        raise _unprocessable(f"{name} already has a value", f"{place.expression}.{name}")
-    else:
-        _set(holder, element.name, value, about)
+        return
+    for other in elements_at(place).values():
+        same = other is element or (element.choice is not None and other.choice == element.choice)
+        if same and (other.name in holder or "_" + other.name in holder):
+            raise _unprocessable(f"{name} already has a value", f"{place.expression}.{name}")
+    _set(holder, element.name, value, about)
 
 
 def _holder(place: Place) -> dict[str, Any]:
@@ -254,9 +253,8 @@ def _replace(resource: dict[str, Any], operation: Operation) -> None:
         raise _unprocessable("A patch cannot replace the resource itself", place.expression)
     element = place.element
     if element.choice is not None:
-        name = element.choice
-        parent = {e.name: e for e in _siblings(resource, place)}
-        element = element_for(parent, name, operation.value, place.expression)
+        siblings = type_definition(place.parent).elements
+        element = element_for(siblings, element.choice, operation.value, place.expression)
     value, about = value_for(element, operation.value, place.expression)
     if place.index is None:
         place.holder.pop(place.name, None)
@@ -268,22 +266,6 @@ def _replace(resource: dict[str, Any], operation: Operation) -> None:
         _put(place.holder, "_" + place.name, place.index, about)
         _drop_empty(place.holder, "_" + place.name)
     _drop_empty(place.holder, place.name)
-
-
-def _siblings(resource: dict[str, Any], place: Place) -> list[Any]:
-    """The elements of the type that has the choice at `place`."""
-    from fhirserver.model.definitions import type_definition, type_names
-
-    assert place.element is not None
-    for type_ in _types_with(place.element.choice, type_names()):
-        elements = type_definition(type_).elements
-        if elements.get(place.name) is place.element:
-            return list(elements.values())
-    return [place.element]
-
-
-def _types_with(choice: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
-    return names if choice else ()
 
 
 def _move(resource: dict[str, Any], operation: Operation) -> None:

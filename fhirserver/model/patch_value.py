@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 # A text may stand where another kind of text belongs, as many clients send valueString for a
 # code; its format is still checked.
-_TEXTS = frozenset("string markdown code id uri url canonical oid uuid base64Binary xhtml".split())
+_TEXTS = frozenset(
+    ("string", "markdown", "code", "id", "uri", "url", "canonical", "oid", "uuid", "xhtml")
+)
 _INTEGERS = frozenset(("integer", "positiveInt", "unsignedInt"))
 _WIDER = {"dateTime": ("date", "instant"), "decimal": tuple(_INTEGERS)}
 
