@@ -224,3 +224,8 @@ class MemoryStore:
             self.state.pop(name, None)
         else:
             self.state[name] = value
+
+
+async def stored(engine):
+    """Every version an engine holds, in commit order."""
+    return [version async for version in engine.changes(0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from memory_store import MemoryStore
+from memory_store import MemoryStore, stored
 
 from fhirserver import errors
 from fhirserver.interaction.conditional_delete import conditional_delete
@@ -82,12 +82,11 @@ async def test_update_heeds_if_match(ctx):
     ).version.version == 2
 
 
-async def test_parallel_conditional_updates_make_one_resource(make_context):
-    engine = MemoryStore()
+async def test_parallel_conditional_updates_make_one_resource(make_context, engine):
     ctx = make_context(engine, limits=Limits(attempts=60))
     await asyncio.gather(*(conditional_update(ctx, "Patient", ONE, patient()) for _ in range(20)))
-    assert len(engine.current) == 1
-    assert len(engine.versions) == 20
+    assert len({v.id for v in await stored(engine)}) == 1
+    assert len(await stored(engine)) == 20
 
 
 async def test_delete_of_nothing_one_and_many(ctx):
@@ -100,24 +99,22 @@ async def test_delete_of_nothing_one_and_many(ctx):
     assert (await read(ctx, "Patient", "new-3")).version == 1
 
 
-async def test_delete_of_many_can_be_forbidden(make_context):
-    engine = MemoryStore()
+async def test_delete_of_many_can_be_forbidden(make_context, engine):
     ctx = make_context(engine, limits=Limits(conditional_delete_multiple=False))
     await create(ctx, "Patient", patient())
     await create(ctx, "Patient", patient())
     with pytest.raises(errors.MultipleMatches):
         await conditional_delete(ctx, "Patient", ONE)
-    assert len(engine.versions) == 2
+    assert len(await stored(engine)) == 2
 
 
-async def test_delete_of_too_many_is_refused(make_context):
-    engine = MemoryStore()
+async def test_delete_of_too_many_is_refused(make_context, engine):
     ctx = make_context(engine, limits=Limits(conditional_delete_max=2))
     for _ in range(3):
         await create(ctx, "Patient", patient())
     with pytest.raises(errors.TooCostly):
         await conditional_delete(ctx, "Patient", ONE)
-    assert len(engine.versions) == 3
+    assert len(await stored(engine)) == 3
 
 
 async def test_delete_of_many_works_without_transactions(make_context):

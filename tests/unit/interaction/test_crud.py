@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from memory_store import MemoryStore
+from memory_store import MemoryStore, stored
 
 from fhirserver import errors
 from fhirserver.interaction.context import Limits
@@ -68,12 +68,11 @@ async def test_create_of_another_type_is_invalid(ctx, body):
         await create(ctx, "Patient", body)
 
 
-async def test_create_of_invalid_resource_stores_nothing(make_context):
-    engine = MemoryStore()
+async def test_create_of_invalid_resource_stores_nothing(make_context, engine):
     with pytest.raises(errors.Invalid) as refused:
         await create(make_context(engine), "Patient", patient(gender="alien"))
     assert refused.value.issues[0].expression[0].startswith("Patient.gender")
-    assert engine.versions == []
+    assert await stored(engine) == []
 
 
 async def test_read_of_unknown_resource_is_not_found(ctx):
@@ -177,11 +176,10 @@ async def test_delete_twice_makes_one_version(ctx):
     assert (again.result, again.version.version) == ("unchanged", 2)
 
 
-async def test_delete_of_unknown_changes_nothing(make_context):
-    engine = MemoryStore()
+async def test_delete_of_unknown_changes_nothing(make_context, engine):
     written = await delete(make_context(engine), "Patient", "none")
     assert (written.result, written.version.version) == ("unchanged", 0)
-    assert engine.versions == []
+    assert await stored(engine) == []
 
 
 async def test_parallel_updates_make_gapless_versions(ctx):
@@ -225,8 +223,7 @@ async def test_conditional_create_refuses_criteria_that_do_not_select(ctx, crite
         await create(ctx, "Patient", identified("1"), if_none_exist=criteria)
 
 
-async def test_fifty_parallel_conditional_creates_make_one_resource(make_context):
-    engine = MemoryStore()
+async def test_fifty_parallel_conditional_creates_make_one_resource(make_context, engine):
     ctx = make_context(engine)
     outcomes = await asyncio.gather(
         *(
@@ -236,7 +233,7 @@ async def test_fifty_parallel_conditional_creates_make_one_resource(make_context
     )
     assert [o.result for o in outcomes].count("created") == 1
     assert len({o.version.id for o in outcomes}) == 1
-    assert len(engine.versions) == 1
+    assert len(await stored(engine)) == 1
 
 
 async def test_create_under_an_id_that_is_taken_takes_another(ctx):
