@@ -21,7 +21,7 @@ _TAGS = set(
     tfoot th thead tr tt u ul var kbd""".split()  # noqa: SIM905
 )
 _ATTRIBUTES = {
-    "*": {"title", "style", "class", "id", "lang", "dir"},
+    "*": {"title", "style", "id", "lang", "dir"},
     "a": {"href", "name"},
     "img": {"src", "alt", "width", "height"},
     "table": {"border", "cellpadding", "cellspacing", "summary", "width"},
@@ -44,6 +44,8 @@ _STYLES = set(
 )
 _IMAGE = re.compile(r"data:image/(?:png|gif|jpeg|webp);base64,[A-Za-z0-9+/=\s]*", re.ASCII)
 _FRAGMENT = re.compile(r"#[^\s]*")
+# An absolute address of a harmless scheme, or a relative one: no colon before the first slash.
+_ADDRESS = re.compile(r"(?:https?:|mailto:|tel:|(?![^/?#]*:))[^\x00-\x20]*\Z", re.IGNORECASE)
 _ACTIVE_STYLE = re.compile(r"url|expression|import|javascript|binding|behavio|[\\@<]", re.I)
 _ID_PREFIX = "narrative-"
 #: Larger narratives are not shown as HTML; cleaning them would hold up everyone else.
@@ -65,7 +67,8 @@ def sanitised(div: str, link: Callable[[str], str | None] | None = None) -> str:
         if name == "href":
             if value.startswith("#"):
                 return f"#{_ID_PREFIX}{value[1:]}"
-            return value if link is None else link(value)
+            to = value if link is None else link(value)
+            return to if to is not None and _ADDRESS.match(to) else None
         if name == "style":
             return None if _ACTIVE_STYLE.search(value) else value
         if name == "name":

@@ -311,7 +311,8 @@ paths = st.sampled_from(
 )  # fmt: skip
 values = st.sampled_from(
     [{"valueString": "x"}, {"valueCode": "x"}, {"valueHumanName": {"family": "F"}},
-     {"valueBoolean": True}, {"valueDate": "2020-01-01"}, {"part": [{"name": "url", "valueUri": "u"}]},
+     {"valueBoolean": True}, {"valueDate": "2020-01-01"},
+     {"part": [{"name": "url", "valueUri": "u"}]},
      {"part": [{"name": "gender", "valueCode": "male"}]}, {"_valueString": {"id": "i"}}]
 )  # fmt: skip
 operations = st.one_of(
