@@ -9,11 +9,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.conformance.search_parameter import Component, SearchParameter
-from fhirserver.errors import Invalid
+from fhirserver.errors import Invalid, Issue
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.model.fhirpath import compile_node, compile_typed
 from fhirserver.model.fhirpath_steps import steps
-from fhirserver.model.fhirpath_syntax import Unsupported, parse
+from fhirserver.model.fhirpath_syntax import NotFHIRPath, Unsupported, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,13 +147,14 @@ def _check_syntax(expression: str, where: str) -> None:
         raise _invalid("the expression is over 4096 characters", where)
     try:
         compile_node(parse(expression))
-        return
+    except NotFHIRPath as reason:
+        raise _invalid(f"the expression is not FHIRPath: {reason}", where) from None
     except Unsupported as reason:
         try:
             compile_typed(expression)({"resourceType": "Basic"})
         except Exception:  # whatever the complete evaluator makes of bad text
             raise _invalid(
-                f"the expression is not FHIRPath that this server can evaluate: {reason}", where
+                f"the expression is not what this server can evaluate: {reason}", where
             ) from None
 
 
@@ -174,8 +175,6 @@ def _codes(resource: dict[str, Any], name: str, *, required: bool = False) -> tu
 
 
 def _invalid(text: str, place: str) -> Invalid:
-    from fhirserver.errors import Issue
-
     return Invalid(
         issues=(
             Issue(

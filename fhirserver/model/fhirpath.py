@@ -20,6 +20,8 @@ from fhirserver.model.fhirpath_syntax import (
     Literal,
     Member,
     Node,
+    Other,
+    Root,
     This,
     TypeTest,
     Unsupported,
@@ -83,7 +85,10 @@ def compile_node(node: Node) -> Path:
             return _binary(operator, compile_node(left), compile_node(right))
         case Call(source, name, arguments):
             return _call(name, compile_node(source), arguments)
-    raise Unsupported(f"{node!r}")
+        case Root():
+            raise Unsupported("%resource")
+        case Other(text):
+            raise Unsupported(text)
 
 
 # --- members --------------------------------------------------------------------------------

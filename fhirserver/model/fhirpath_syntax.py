@@ -1,8 +1,7 @@
 """FHIRPath text to a syntax tree (http://hl7.org/fhirpath/N1/#grammar), as far as paths go.
 
-Covers what search parameters and the plainer invariants are written in: members, calls,
-indexers, type tests, unions, comparisons and boolean operators. `Unsupported` names what is not
-covered, so that the caller can turn to the complete evaluator.
+The whole grammar is read; what `fhirpath.py` does not compile is a node of its own here
+(`Other`), so that text that is no FHIRPath can be told from what only the complete evaluator does.
 """
 
 from __future__ import annotations
@@ -13,7 +12,11 @@ from decimal import Decimal
 
 
 class Unsupported(ValueError):
-    """The expression uses something that is not compiled here, or is no FHIRPath at all."""
+    """The expression uses something that is not compiled here."""
+
+
+class NotFHIRPath(Unsupported):
+    """The text is no FHIRPath at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,24 @@ class Binary:
     right: Node
 
 
-Node = This | Root | Literal | Member | Call | Index | TypeTest | Binary
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A variable, date, quantity or sign: `text` names it."""
+
+    text: str
+
+
+Node = This | Root | Literal | Member | Call | Index | TypeTest | Binary | Other
 
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<comment>//[^\n]*|/\*.*?\*/)
     | (?P<string>'(?:[^'\\]|\\.)*')
+    | (?P<date>@T?[0-9][0-9T:.+-]*Z?)
     | (?P<number>[0-9]+(?:\.[0-9]+)?)
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*|`[^`]*`)
     | (?P<variable>\$this|\$index|\$total|%(?:[A-Za-z0-9_-]+|`[^`]*`|'[^']*'))
-    | (?P<symbol><=|>=|!=|!~|[.()\[\]{},|=~<>+\-*/&@])
+    | (?P<symbol><=|>=|!=|!~|[.()\[\]{},|=~<>+\-*/&])
     )""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
@@ -88,7 +99,14 @@ _PRECEDENCE = [
     ("=", "!=", "~", "!~"),
     ("<", ">", "<=", ">="),
     ("|",),
+    ("+", "-", "&"),
+    ("*", "/", "div", "mod"),
 ]
+_UNITS = frozenset(
+    unit + plural
+    for unit in ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
+    for plural in ("", "s")
+)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 
 
@@ -108,7 +126,7 @@ class _Parser:
         while position < end:
             match = _TOKEN.match(text, position)
             if match is None or match.lastgroup is None:
-                raise Unsupported(f"unexpected text at {text[position : position + 20]!r}")
+                raise NotFHIRPath(f"unexpected text at {text[position : position + 20]!r}")
             if match.lastgroup != "comment":
                 self.tokens.append((match.lastgroup, match.group(match.lastgroup)))
             position = match.end()
@@ -118,19 +136,19 @@ class _Parser:
 
     def take(self) -> tuple[str, str]:
         if self.place >= len(self.tokens):
-            raise Unsupported("the expression ends too early")
+            raise NotFHIRPath("the expression ends too early")
         self.place += 1
         return self.tokens[self.place - 1]
 
     def expect(self, symbol: str) -> None:
         kind, text = self.take()
         if text != symbol or kind == "string":
-            raise Unsupported(f"'{symbol}' was expected before {text!r}")
+            raise NotFHIRPath(f"'{symbol}' was expected before {text!r}")
 
     def whole(self) -> Node:
         node = self.expression(0)
         if self.place < len(self.tokens):
-            raise Unsupported(f"unexpected {self.peek()!r}")
+            raise NotFHIRPath(f"unexpected {self.peek()!r}")
         return node
 
     def expression(self, level: int) -> Node:
@@ -139,7 +157,7 @@ class _Parser:
         if level == 0:
             self.depth += 1
             if self.depth > 50:
-                raise Unsupported("parentheses nested over 50 deep")
+                raise NotFHIRPath("parentheses nested over 50 deep")
         node = self.expression(level + 1)
         while self.peek() in _PRECEDENCE[level] and self.tokens[self.place][0] != "string":
             operator = self.take()[1]
@@ -158,7 +176,7 @@ class _Parser:
     def type_name(self) -> str:
         kind, text = self.take()
         if kind != "name":
-            raise Unsupported(f"a type was expected before {text!r}")
+            raise NotFHIRPath(f"a type was expected before {text!r}")
         text = text.strip("`")
         if self.peek() == ".":
             self.take()
@@ -173,14 +191,15 @@ class _Parser:
             if self.take()[1] == ".":
                 kind, name = self.take()
                 if kind != "name":
-                    raise Unsupported(f"a name was expected before {name!r}")
+                    raise NotFHIRPath(f"a name was expected before {name!r}")
                 node = self.invocation(node, name)
             else:
-                kind, number = self.take()
-                if kind != "number" or "." in number:
-                    raise Unsupported("an index that is not a whole number")
+                place = self.expression(0)
                 self.expect("]")
-                node = Index(node, int(number))
+                if isinstance(place, Literal) and type(place.value) is int:
+                    node = Index(node, place.value)
+                else:
+                    node = Other("an index that is not a whole number")
         return node
 
     def invocation(self, source: Node, name: str) -> Node:
@@ -207,13 +226,20 @@ class _Parser:
         if kind == "string":
             return Literal(_unquote(text))
         if kind == "number":
+            if self.place < len(self.tokens):
+                following, unit = self.tokens[self.place]
+                if following == "string" or unit in _UNITS:
+                    self.take()
+                    return Other("a quantity")
             return Literal(Decimal(text) if "." in text else int(text))
+        if kind == "date":
+            return Other("a date")
         if kind == "variable":
             if text == "$this":
                 return This()
             if text in ("%resource", "%rootResource"):
                 return Root()
-            raise Unsupported(f"the variable {text}")
+            return Other(f"the variable {text}")
         if kind == "name":
             if text in ("true", "false"):
                 return Literal(text == "true")
@@ -222,10 +248,13 @@ class _Parser:
             node = self.expression(0)
             self.expect(")")
             return node
+        if text in ("+", "-"):
+            self.typed()
+            return Other("a sign")
         if text == "{" and self.peek() == "}":
             self.take()
             return Literal(None)
-        raise Unsupported(f"unexpected {text!r}")
+        raise NotFHIRPath(f"unexpected {text!r}")
 
 
 def _unquote(text: str) -> str:
