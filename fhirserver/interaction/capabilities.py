@@ -57,6 +57,10 @@ _INTERACTIONS = (
     "create",
     "search-type",
 )
+#: R4 defines it, but this server has no named queries.
+_NOT_OFFERED = frozenset({"_query"})
+#: Parameters of every type that R4 describes without a SearchParameter resource.
+_WITHOUT_DEFINITION = ("_filter", "_list")
 _COMPARTMENTS = ("Patient", "Encounter", "RelatedPerson", "Practitioner", "Device")
 
 
@@ -193,10 +197,13 @@ def _resource(
 
 
 def _search_parameters(ctx: Context, type_: str) -> list[dict[str, Any]]:
-    return [
+    found = [
         {"name": code, "definition": parameter.url, "type": parameter.type}
-        for code, parameter in sorted(ctx.registry.parameters(type_).items())
+        for code, parameter in ctx.registry.parameters(type_).items()
+        if code not in _NOT_OFFERED
     ]
+    found += [{"name": code, "type": "special"} for code in _WITHOUT_DEFINITION]
+    return sorted(found, key=lambda stated: stated["name"])
 
 
 def _operations(operations: Iterable[Operates]) -> list[dict[str, str]]:
