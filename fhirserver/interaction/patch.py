@@ -81,5 +81,6 @@ def patched_draft(current: Version, patch: Patch) -> Draft:
 
 
 def _apply(resource: Resource, patch: Patch) -> Resource:
-    module = patch_json if patch.kind == "json" else patch_fhirpath
-    return module.apply(resource, patch.body)
+    if patch.kind == "json":
+        return patch_json.apply(resource, patch.body)
+    return patch_fhirpath.apply(resource, patch.body)

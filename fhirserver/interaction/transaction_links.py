@@ -22,21 +22,37 @@ if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Resource
     from fhirserver.interaction.transaction_plan import Plan, Planned
 
+_AT_A_TIME = 50  # resources rewritten before other requests get their turn
+
+
+class _Mapping(dict[str, str]):
+    """fullUrl to `Type/id`. It notices, while links are looked up for rewriting, whether one may
+    be a conditional reference, which spares a second walk through every resource."""
+
+    noticed = False
+
+    def __contains__(self, link: object) -> bool:
+        if "?" in link:  # type: ignore[operator]
+            self.noticed = True
+        return super().__contains__(link)
+
 
 async def settle_links(ctx: Context, plan: Plan) -> None:
     """Rewrite the resources of `plan.writes`. Raises PreconditionFailed, naming the entry."""
+    mapping = _Mapping(plan.mapping)
     conditional: list[tuple[Planned, dict[str, references.Reference]]] = []
     for number, write in enumerate(plan.writes, 1):
-        resource = write.draft.resource
-        if resource is None:
+        if write.draft.resource is None:
             continue
-        if plan.mapping:
-            resource = references.rewrite(resource, plan.mapping, base=_base(write.step.full_url))
+        mapping.noticed = False
+        resource = references.rewrite(
+            write.draft.resource, mapping, base=_base(write.step.full_url)
+        )
+        if resource is not write.draft.resource:
             write.draft = replace(write.draft, resource=resource)
-        found = _conditional(ctx, resource)
-        if found:
+        if mapping.noticed and (found := _conditional(ctx, resource)):
             conditional.append((write, found))
-        if number % 50 == 0:
+        if number % _AT_A_TIME == 0:
             await asyncio.sleep(0)
     if conditional:
         await _resolve(ctx, plan, conditional)
