@@ -80,10 +80,12 @@ WORDS = ("a", "ab", "fever", "fièvre", "日本", "$gt", "OR", "NEAR", "a*b", '"
 LATITUDES = (-90.0, -45.5, 0.0, 43.6, 43.61, 48.85, 90.0)
 LONGITUDES = (-180.0, -1.5, 0.0, 1.44, 2.35, 179.99, 180.0)
 
-texts = st.sampled_from(TEXTS)
-systems = st.sampled_from(SYSTEMS)
-instants = st.sampled_from(INSTANTS)
-numbers = st.sampled_from(NUMBERS)
+# A few values come often, so that most queries find some resources and miss others.
+texts = st.one_of(st.sampled_from(("a", "ab", "b")), st.sampled_from(TEXTS))
+systems = st.one_of(st.just("http://a"), st.sampled_from(SYSTEMS))
+instants = st.one_of(st.sampled_from((0, 1000)), st.sampled_from(INSTANTS))
+numbers = st.one_of(st.sampled_from((1.0, 2.0)), st.sampled_from(NUMBERS))
+words = st.one_of(st.sampled_from(("a", "fever")), st.sampled_from(WORDS))
 
 #: Parameters of each kind.
 PARAMS: dict[Kind, tuple[str, ...]] = {
@@ -110,6 +112,7 @@ def _ordered(values: Any) -> Any:
 
 
 references = st.one_of(
+    st.tuples(st.just("Patient"), st.sampled_from(IDS)),
     st.tuples(st.sampled_from(TYPES), st.sampled_from(IDS)),
     st.tuples(st.just(""), st.sampled_from(("http://elsewhere/Patient/1", "1", "urn:uuid:1"))),
 )
@@ -125,7 +128,7 @@ FIELDS: dict[Kind, Any] = {
     ).map(lambda parts: (*parts[0], *parts[1:])),
     Kind.URI: st.tuples(texts),
     Kind.POSITION: st.tuples(st.sampled_from(LATITUDES), st.sampled_from(LONGITUDES)),
-    Kind.WORD: st.tuples(st.sampled_from(WORDS)),
+    Kind.WORD: st.tuples(words),
 }
 CLASSES: dict[Kind, Any] = {
     Kind.STRING: StringEntry,
@@ -158,16 +161,18 @@ def composite_entries(draw: Any) -> Any:
     return CompositeEntry(param, parts)
 
 
-entries = st.lists(st.one_of(plain_entries(), plain_entries(), composite_entries()), max_size=8)
+entries = st.lists(
+    st.one_of(plain_entries(), plain_entries(), composite_entries()), min_size=3, max_size=10
+)
 #: (type, id, entries): a later resource of the same type and id is an update; None deletes.
 writes = st.lists(
     st.tuples(
         st.sampled_from(TYPES),
         st.sampled_from(IDS),
-        st.one_of(entries, entries, entries, entries, st.none()),
+        st.one_of(*(entries,) * 9, st.none()),
     ),
-    min_size=1,
-    max_size=14,
+    min_size=8,
+    max_size=24,
 )
 
 # --- tests -----------------------------------------------------------------------------------
@@ -191,7 +196,7 @@ OF_FIELD: dict[tuple[Kind, str], Any] = {
     (Kind.URI, "value"): texts,
     (Kind.POSITION, "latitude"): st.sampled_from(LATITUDES),
     (Kind.POSITION, "longitude"): st.sampled_from(LONGITUDES),
-    (Kind.WORD, "word"): st.sampled_from((*WORDS, "", "f", "unknown")),
+    (Kind.WORD, "word"): st.one_of(words, st.sampled_from(("", "f", "unknown"))),
 }
 TEXTUAL = {field for field in OF_FIELD if field[1] not in ("low", "high", "latitude", "longitude")}
 
@@ -272,17 +277,21 @@ def expressions(times: Any) -> Any:
         st.just(Nothing()),
     )
     reference = st.sampled_from(PARAMS[Kind.REFERENCE])
-    return st.recursive(
-        leaves,
-        lambda inner: st.one_of(
-            st.lists(inner, max_size=3).map(lambda parts: All(tuple(parts))),
-            st.lists(inner, max_size=3).map(lambda parts: AnyOf(tuple(parts))),
-            inner.map(Not),
-            st.builds(Chain, reference, some_types, inner),
-            st.builds(Has, st.sampled_from((*TYPES, "Group")), reference, inner),
-        ),
-        max_leaves=6,
-    )
+    all_types = st.just(TYPES)
+
+    def nodes(inner: Any) -> Any:
+        lists = st.lists(inner, min_size=1, max_size=3).map(tuple)
+        return st.one_of(
+            inner,
+            st.lists(inner, max_size=3).map(tuple).map(All),
+            lists.map(All),
+            lists.map(AnyOf),
+            st.builds(Not, inner),
+            st.builds(Chain, reference, st.one_of(all_types, some_types), inner),
+            st.builds(Has, st.sampled_from(("Patient", *TYPES, "Group")), reference, inner),
+        )
+
+    return st.one_of(leaves, nodes(leaves), nodes(nodes(leaves)), nodes(nodes(nodes(leaves))))
 
 
 SORTABLE = [
@@ -297,6 +306,7 @@ sorts = st.lists(
         st.sampled_from(SORTABLE),
         st.booleans(),
     ),
+    min_size=1,
     max_size=3,
 ).map(tuple)
 
@@ -304,8 +314,17 @@ sorts = st.lists(
 def queries(times: Any) -> Any:
     return st.builds(
         Query,
-        types=st.one_of(some_types, st.sampled_from([(type,) for type in TYPES])),
-        where=expressions(times),
-        sort=st.one_of(st.just(()), sorts),
+        types=st.one_of(st.just(()), some_types, st.sampled_from([(type,) for type in TYPES])),
+        where=st.one_of(st.just(Everything()), expressions(times), expressions(times)),
+        sort=st.one_of(st.just(()), sorts, sorts),
         count=st.sampled_from((1, 2, 3, 5, 20)),
     )
+
+
+#: Everything of some types in every order.
+orders = st.builds(
+    Query,
+    types=st.one_of(st.just(()), st.sampled_from([(type,) for type in TYPES])),
+    sort=sorts,
+    count=st.sampled_from((1, 2, 3, 5, 20)),
+)

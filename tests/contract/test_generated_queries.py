@@ -62,20 +62,33 @@ async def agree(store: Any, query: Any, held: Resources) -> None:
     assert await store.count(query, 2) == min(2, len(expected))
 
 
+VARIANTS = (*ENGINES, "sqlite_walking")
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.timeout(600)  # shrinking a failure takes its time
+@pytest.mark.parametrize("name", VARIANTS)
 @settings(max_examples=60, deadline=None, suppress_health_check=CHECKS)
-@given(writes=generated.writes, queries=st.lists(generated.queries(times), min_size=1, max_size=6))
+@given(writes=generated.writes, queries=st.lists(generated.queries(times), min_size=3, max_size=8))
 def test_engine_finds_what_the_query_means(name: str, writes: Any, queries: Any) -> None:
+    asyncio.run(compare(engine_named(name), writes, queries))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", VARIANTS)
+@settings(max_examples=40, deadline=None, suppress_health_check=CHECKS)
+@given(writes=generated.writes, queries=st.lists(generated.orders, min_size=3, max_size=8))
+def test_engine_orders_and_pages_as_the_query_says(name: str, writes: Any, queries: Any) -> None:
     asyncio.run(compare(engine_named(name), writes, queries))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", VARIANTS)
 @settings(max_examples=5_000, deadline=None, suppress_health_check=CHECKS)
-@given(writes=generated.writes, queries=st.lists(generated.queries(times), min_size=1, max_size=8))
+@given(
+    writes=generated.writes,
+    queries=st.lists(st.one_of(generated.queries(times), generated.orders), min_size=3, max_size=8),
+)
 def test_engine_finds_what_thousands_of_queries_mean(name: str, writes: Any, queries: Any) -> None:
     asyncio.run(compare(engine_named(name), writes, queries))

@@ -6,7 +6,7 @@ what a probe found is remembered for a while. See docs/decisions/0002-sqlite-sha
 
 from __future__ import annotations
 
-from math import isqrt
+import math
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +34,16 @@ KEY = 5
 
 
 class Searcher:
-    def __init__(self, connection: apsw.Connection, names: Names) -> None:
+    """`probe_limit`: a fixed limit instead of one that grows with the store (for tests)."""
+
+    def __init__(
+        self, connection: apsw.Connection, names: Names, probe_limit: int | None = None
+    ) -> None:
         self._connection = connection
         self._names = names
         self._statements: dict[Any, Statements] = {}
         self._probes: dict[Any, tuple[float, int]] = {}
-        self._limit = (0.0, 0)
+        self._limit = (0.0, 0) if probe_limit is None else (math.inf, probe_limit)
 
     def forget(self) -> None:
         self._statements.clear()
@@ -216,7 +220,7 @@ class Searcher:
         until, limit = self._limit
         if until < now:
             size = self._connection.execute("SELECT max(key) FROM resource").get or 0
-            limit = max(200, min(20_000, 10 * isqrt(size)))
+            limit = max(200, min(20_000, 10 * math.isqrt(size)))
             # Powers of two, so that probes keep their text while the store grows.
             limit = 1 << limit.bit_length()
             self._limit = (now + SIZE_SECONDS, limit)

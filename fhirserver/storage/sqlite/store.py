@@ -56,11 +56,11 @@ def milliseconds_now() -> int:
 class Reader:
     """A connection for reading with all that hangs on it; used by one thread at a time."""
 
-    def __init__(self, path: str, cache_kib: int) -> None:
+    def __init__(self, path: str, cache_kib: int, probe_limit: int | None) -> None:
         self.connection = connect(path, cache_kib=cache_kib)
         self.budget = Budget(self.connection)
         self.names = Names(self.connection)
-        self.searcher = Searcher(self.connection, self.names)
+        self.searcher = Searcher(self.connection, self.names, probe_limit)
 
     def run(self, work: Callable[[Reader], T], seconds: float) -> T:
         """Run `work` on one snapshot; apsw.InterruptError when it takes longer than `seconds`."""
@@ -92,18 +92,20 @@ class SqliteStore:
         clock: Callable[[], int] = milliseconds_now,
         limit_seconds: float = LIMIT_SECONDS,
         loop_seconds: float = LOOP_SECONDS,
+        probe_limit: int | None = None,
     ) -> None:
         self._path = str(path)
         self._clock = clock
         self._limit = limit_seconds
         self._loop_seconds = loop_seconds
+        self._probe_limit = probe_limit
         self._readers: list[Reader] = []
         self._local = threading.local()
         self._open = False
 
     async def open(self) -> None:
         await asyncio.to_thread(self._prepare)
-        self._reader = Reader(self._path, cache_kib=65_536)
+        self._reader = Reader(self._path, 65_536, self._probe_limit)
         self._execute = self._reader.connection.execute
         self._type = self._reader.names.type
         self._writer = Writer(self._path, self._clock)
@@ -223,7 +225,7 @@ class SqliteStore:
         def run() -> T:
             reader = getattr(self._local, "reader", None)
             if reader is None:
-                reader = self._local.reader = Reader(self._path, cache_kib=16_384)
+                reader = self._local.reader = Reader(self._path, 16_384, self._probe_limit)
                 self._readers.append(reader)
             return reader.run(work, self._limit if seconds is None else seconds)
 
