@@ -164,6 +164,10 @@ def _facts(resource: dict[str, Any], base_url: str, words: Mapping[str, str]) ->
     return f"<dl>{items}</dl>"
 
 
+def _strings(values: Any) -> list[str]:
+    return [v for v in values if isinstance(v, str)] if isinstance(values, list) else []
+
+
 def _links(resource: dict[str, Any], type_: str, base_url: str, words: Mapping[str, str]) -> str:
     id_ = resource.get("id")
     if not isinstance(id_, str):
