@@ -43,8 +43,8 @@ def compile_invariants(source: Source) -> list[Row]:
             for constraint in element.get("constraint", ()):
                 if constraint.get("source", definition["url"]) != definition["url"]:
                     continue
-                if element["path"] != definition["name"] and constraint["key"] in _INHERITED:
-                    continue
+                if element["path"] != definition["name"] and constraint["key"] in _REPEATED:
+                    continue  # copied onto elements without naming its source
                 if "expression" not in constraint:
                     continue
                 rows.setdefault(
@@ -56,11 +56,10 @@ def compile_invariants(source: Source) -> list[Row]:
                         "expression": constraint["expression"],
                     },
                 )
-    # an element's own copy of an invariant that its type or a parent states already
     return [rows[key] for key in sorted(rows)]
 
 
-_INHERITED = ("ele-1", "ext-1")
+_REPEATED = ("ele-1", "ext-1")
 
 
 def _is_wanted(definition: Resource) -> bool:

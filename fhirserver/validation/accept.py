@@ -13,7 +13,7 @@ from typing import Any
 from fhirserver.model.definitions import RESOURCE_TYPES, Element, TypeDefinition, type_definition
 from fhirserver.validation import binding, contained, narrative, references
 from fhirserver.validation.invariant import rules
-from fhirserver.validation.rule import Check, Node, Scope
+from fhirserver.validation.rule import MAX_DEPTH, Check, Node, Scope
 
 Visit = Callable[[Any, Scope], bool]
 _WHOLE = frozenset(("integer", "positiveInt", "unsignedInt"))
@@ -32,6 +32,7 @@ class Acceptance:
         *,
         conditional_references: bool = False,
         container: Scope | None = None,
+        depth: int = 0,
     ) -> bool:
         """Whether `resource` keeps every rule; `container` is given for a contained one."""
         type_ = resource.get("resourceType")
@@ -54,6 +55,7 @@ class Acceptance:
                 conditional_references=conditional_references,
                 local_references=container.local_references,
             )
+        scope.depth = depth
         if not self._pass(type_).visit(resource, scope):
             return False
         return (
@@ -100,13 +102,14 @@ class Acceptance:
             scope.resource.get("type") == "transaction"
             and scope.resource["resourceType"] == "Bundle"
         )
-        return self.accepts(resource, conditional_references=conditional)
+        return self.accepts(resource, conditional_references=conditional, depth=scope.depth)
 
     def _contained(self, resource: Node, scope: Scope) -> bool:
         return self.accepts(
             resource,
             conditional_references=scope.conditional_references,
             container=scope,
+            depth=scope.depth,
         )
 
 
@@ -145,6 +148,9 @@ class _Pass:
                 return False
         if self._interesting.isdisjoint(node):
             return True
+        scope.depth += 1
+        if scope.depth > MAX_DEPTH:
+            return False
         children = self._children
         for key, value in node.items():
             child = children.get(key)
@@ -156,6 +162,7 @@ class _Pass:
                         return False
             elif not child(value, scope):
                 return False
+        scope.depth -= 1
         return True
 
 

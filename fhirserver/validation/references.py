@@ -13,6 +13,7 @@ from fhirserver.validation.rule import Node, Scope
 
 _LITERAL = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}")
 _PLAIN_URN = re.compile(r"urn:uuid:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_TYPE_NAMES = tuple(RESOURCE_TYPES)  # not hashed: what a bad resource says may be any JSON
 Fault = tuple[str, str]
 
 
@@ -75,8 +76,10 @@ def _contained_fault(
     if id not in scope.contained_ids:
         return "value", f"no contained resource has the id '{id[:64]}' (ref-1)"
     for contained in scope.root.get("contained", ()):
-        if contained.get("id") == id:
-            type_ = contained.get("resourceType", "")
+        if isinstance(contained, dict) and contained.get("id") == id:
+            type_ = contained.get("resourceType")
+            if type_ not in _TYPE_NAMES:
+                return None  # its own fault is told where it stands
             if stated and stated != type_:
                 return "value", f"'#{id}' is a {type_}, not the {stated[:40]} that 'type' states"
             return _type_fault(type_, targets)

@@ -16,6 +16,7 @@ from typing import Any
 from fhirserver.model.definitions import type_definition
 
 Node = dict[str, Any]
+MAX_DEPTH = 64  # levels of elements; a body is refused before at 60 levels of JSON
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class Scope:
     contained_ids: frozenset[str] = frozenset()
     is_contained: bool = False
     conditional_references: bool = False
+    depth: int = 0  # of the fast pass
     local_references: set[str] = field(default_factory=set)  # filled on the way: '#x' met so far
 
 

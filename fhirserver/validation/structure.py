@@ -21,10 +21,9 @@ from fhirserver.model.definitions import (
 from fhirserver.validation import binding, contained, names, narrative, references
 from fhirserver.validation.invariant import recommendations, rules
 from fhirserver.validation.primitives import fault, json_kind
-from fhirserver.validation.rule import Node, Scope
+from fhirserver.validation.rule import MAX_DEPTH, Node, Scope
 
 MAX_ISSUES = 100
-MAX_DEPTH = 64
 
 
 @dataclass(slots=True)
@@ -103,9 +102,17 @@ class Walk:
             )
 
     def node(
-        self, definition: TypeDefinition, node: Any, path: str, scope: Scope, depth: int
+        self,
+        definition: TypeDefinition,
+        node: Any,
+        path: str,
+        scope: Scope,
+        depth: int,
+        *,
+        beside_value: bool = False,
     ) -> None:
-        """Judge one object of a complex type, backbone element or resource."""
+        """Judge one object of a complex type, backbone element or resource; `beside_value`: it
+        holds id and extensions of a primitive that has a value."""
         found = self.findings
         if not isinstance(node, dict):
             found.add("structure", path, _not_an_object(node))
@@ -116,7 +123,8 @@ class Walk:
         if not node:
             found.add("structure", path, "must not be an empty object")
             return
-        if len(node) == 1 and "id" in node and definition.kind != "resource":
+        is_bare = len(node) == 1 and "id" in node and not beside_value
+        if is_bare and definition.kind != "resource":
             found.add("invariant", path, "has an id only; it needs a value or children (ele-1)")
         before = found.errors
         for name in node:
@@ -154,7 +162,14 @@ class Walk:
             self._siblings(element, node, path, scope, depth)
         else:
             place = f"{path}.{element.choice or element.name}"
-            self.node(type_definition("Element"), node[name], place, scope, depth + 1)
+            self.node(
+                type_definition("Element"),
+                node[name],
+                place,
+                scope,
+                depth + 1,
+                beside_value=node.get(element.name) is not None,
+            )
 
     def _element(
         self,
@@ -209,7 +224,14 @@ class Walk:
                 return
             spot = f"{place}[{index}]"
             if item is not None:
-                self.node(type_definition("Element"), item, spot, scope, depth + 1)
+                self.node(
+                    type_definition("Element"),
+                    item,
+                    spot,
+                    scope,
+                    depth + 1,
+                    beside_value=isinstance(values, list) and _item(values, index) is not None,
+                )
             elif not isinstance(values, list):
                 self.findings.add("structure", spot, "has neither a value nor extensions")
 

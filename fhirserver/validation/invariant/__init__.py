@@ -15,12 +15,19 @@ from fhirserver.validation.invariant import (
     clinical,
     conformance,
     datatypes,
-    published,
+    structure_definition,
     testscript,
 )
 from fhirserver.validation.rule import Node, Rule, Scope
 
-_TABLES = (datatypes.RULES, clinical.RULES, bundle.RULES, conformance.RULES, testscript.RULES)
+_TABLES = (
+    datatypes.RULES,
+    clinical.RULES,
+    bundle.RULES,
+    conformance.RULES,
+    structure_definition.RULES,
+    testscript.RULES,
+)
 _NAME = re.compile(r"[A-Z][A-Za-z0-9_]{0,254}")
 
 
@@ -40,7 +47,6 @@ def _all(type_: str) -> tuple[Rule, ...]:
     definition = type_definition(type_)
     inherited = _all(definition.base) if definition.base else ()
     own = tuple(rule for table in _TABLES for rule in table.get(type_, ()))
-    own += published.rules(type_)
     if type_ == "DomainResource":
         own += (_NARRATIVE,)
     if definition.kind == "resource" and {"url", "name", "status"} <= definition.elements.keys():

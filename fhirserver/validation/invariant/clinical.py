@@ -85,8 +85,8 @@ def _on_behalf_of(node: Node, scope: Scope) -> bool:
         return True
     reference = node.get("member", {}).get("reference", "")
     for contained in scope.root.get("contained", ()):
-        if reference == f"#{contained.get('id')}":
-            return bool(contained["resourceType"] == "Practitioner")
+        if isinstance(contained, dict) and reference == f"#{contained.get('id')}":
+            return contained.get("resourceType") == "Practitioner"
     return True  # what cannot be resolved here is not judged
 
 

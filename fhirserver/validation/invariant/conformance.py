@@ -1,6 +1,5 @@
 """Invariants of conformance, terminology and questionnaire resources
-(https://hl7.org/fhir/R4/conformance-module.html); those of StructureDefinition and
-ElementDefinition are evaluated as published, in `published.py`."""
+(https://hl7.org/fhir/R4/conformance-module.html), but for StructureDefinition."""
 
 from __future__ import annotations
 
