@@ -79,6 +79,7 @@ class DatabaseLoad:
         self._position = 0
         self._commit: asyncio.Task[None] | None = None
         self._makes_parameters = False
+        self._claimed: set[int] = set()
 
     async def run(self, files: Sequence[Path], total: int) -> Report:
         meter = Meter()
@@ -199,9 +200,12 @@ class DatabaseLoad:
         whole = self._ctx.store.capabilities.transactions
         for unit, work in group:
             verdicts = [compare(change, there, coming) for change in unit.changes]
-            if self._is_another_bundle(unit, work, verdicts):
-                again.extend(await self._again(unit, work, by_content=True))
-                continue
+            if Verdict.DIFFERENT in verdicts and not unit.by_content:
+                other = await self._as_another_bundle(unit, work, verdicts)
+                if other:
+                    again.extend(other)
+                    continue
+            self._claim(unit)
             new = self._sort_out(unit, verdicts)
             for n in new:
                 content = unit.changes[n].content
@@ -222,24 +226,37 @@ class DatabaseLoad:
                 self._count([unit.changes[n] for n in numbers], result, there)
         return again
 
-    @staticmethod
-    def _is_another_bundle(unit: Unit, work: Item | Part, verdicts: list[Verdict]) -> bool:
-        """Whether this is another Bundle than the one whose resources stand under its ids: it
-        uses the same fullUrls, but none of what it creates is there as it says."""
-        return (
-            Verdict.DIFFERENT in verdicts
-            and Verdict.SAME not in verdicts
-            and Verdict.KEPT not in verdicts
-            and not unit.by_content
-            and not isinstance(work, Part)
-        )
+    async def _as_another_bundle(
+        self, unit: Unit, work: Item | Part, verdicts: list[Verdict]
+    ) -> list[_Pending]:
+        """The unit under ids made from its content, if this is another Bundle than the one whose
+        resources stand under its ids, only with the same fullUrls (`identity.py`)."""
+        if isinstance(work, Part) or not unit.changes:
+            return []
+        is_other = _claim_of(unit) in self._claimed
+        if not is_other and Verdict.SAME not in verdicts and Verdict.KEPT not in verdicts:
+            is_other = True
+        other = await self._again(unit, work, by_content=True)
+        if not is_other:
+            # Some of its entries are there as it says: a Bundle that was loaded and then
+            # edited, unless it was taken for another one before.
+            made = [(c.type, c.id) for u, _ in other for c in u.changes if c.method == "POST"]
+            is_other = bool(made and await self._ctx.store.read_many(made[:1]))
+        return other if is_other else []
+
+    def _claim(self, unit: Unit) -> None:
+        """Remember that a Bundle with these made ids was met in this load."""
+        if unit.by_content or not unit.changes or unit.changes[0].method != "POST":
+            return
+        self._claimed.add(_claim_of(unit))
 
     async def _again(self, unit: Unit, work: Item | Part, *, by_content: bool) -> list[_Pending]:
         prepared = await self._workers.submit([work], None, by_content)
         for waiting, questions in prepared.waiting:
             prepared = await self._asked(waiting, questions, by_content)
+        told = {(r.line, r.entry, r.reason) for r in unit.refusals}
         for refusal in prepared.refusals:
-            if refusal not in unit.refusals:  # these were told the first time
+            if (refusal.line, refusal.entry, refusal.reason) not in told:
                 self._refuse(refusal)
         self.report.unchanged += sum(unit.found for unit in prepared.units) - unit.found
         return [(unit, work) for unit in prepared.units if unit.changes]
@@ -306,16 +323,15 @@ class DatabaseLoad:
     ) -> None:
         report = self.report
         for change, version in zip(changes, versions, strict=True):
-            known = (change.type, change.id) in there
             if change.content is None:
-                if known:
+                if (change.type, change.id) in there:
                     report.deleted += 1
                 else:
                     report.unchanged += 1
-            elif known and version.version > 1:
-                report.updated += 1
-            else:
+            elif version.version == 1:
                 report.created += 1
+            else:
+                report.updated += 1
             if change.type == "SearchParameter":
                 self._makes_parameters = True
 
@@ -338,3 +354,8 @@ class DatabaseLoad:
         else:
             await conditional_patch(self._ctx, entry.type, entry.criteria or "", asked)
         self.report.updated += 1
+
+
+def _claim_of(unit: Unit) -> int:
+    change = unit.changes[0]
+    return hash((change.type, change.id))

@@ -20,10 +20,11 @@ class Refusal:
     resource: str = ""
 
     def __str__(self) -> str:
-        place = self.source if self.line is None else f"{self.source}:{self.line}"
-        entry = "" if self.entry is None else f" entry[{self.entry}]"
-        resource = f" {self.resource}" if self.resource else ""
-        return f"{place}:{entry}{resource}: {self.reason}"
+        parts = [self.source if self.line is None else f"{self.source}:{self.line}"]
+        entry = "" if self.entry is None else f"entry[{self.entry}]"
+        if entry or self.resource:
+            parts.append(f"{entry} {self.resource}".strip())
+        return ": ".join([*parts, self.reason])
 
 
 @dataclass(slots=True)

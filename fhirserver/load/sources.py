@@ -71,7 +71,7 @@ def sources(files: Iterable[Path], meter: Meter) -> Iterator[Source | Refusal]:
             yield Refusal(str(file), f"cannot be read: {error.strerror or error}")
             continue
         with Counted(opened, meter) as counted:
-            raw = io.BufferedReader(counted, MIB)
+            raw = io.BufferedReader(counted, 128 * 1024)
 
             def consumed(counted: Counted = counted) -> int:
                 return counted.count
