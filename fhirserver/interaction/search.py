@@ -45,26 +45,29 @@ async def search(
     *,
     strict: bool,
     compartment: tuple[str, str] | None = None,
+    parsed: Search | None = None,
 ) -> SearchResult:
     """A page of the resources of `types` (none: all) that `parameters` select.
 
     `compartment`: (`Patient`, id) searches in that compartment alone, where no `types` mean every
-    type it can hold. Raises Invalid, NotFound for a type the compartment cannot hold.
+    type it can hold. `parsed`: what an earlier call made of the same parameters, to spare reading
+    them again. Raises Invalid, NotFound for a type the compartment cannot hold.
     """
     if compartment is not None and not types:
         types = member_types(ctx.registry, compartment[0])
     cursor, parameters = _cursor_of(parameters)
-    parsed = parse(
-        ctx.registry,
-        types,
-        parameters,
-        strict=strict,
-        local_bases=ctx.local_bases,
-        now=ctx.clock(),
-        default_count=ctx.limits.default_count,
-        max_count=ctx.limits.max_count,
-        terminology=ctx.terminology,
-    )
+    if parsed is None:
+        parsed = parse(
+            ctx.registry,
+            types,
+            parameters,
+            strict=strict,
+            local_bases=ctx.local_bases,
+            now=ctx.clock(),
+            default_count=ctx.limits.default_count,
+            max_count=ctx.limits.max_count,
+            terminology=ctx.terminology,
+        )
     query = replace(parsed.query, after=cursor)
     if compartment is not None:
         name, id = compartment

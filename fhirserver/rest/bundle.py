@@ -32,17 +32,27 @@ def url_of(path: str, parameters: Iterable[tuple[str, str]]) -> str:
     return f"{path}?{query}" if query else path
 
 
-def links(
-    url: str, applied: Iterable[tuple[str, str]], cursor: str | None, following: str | None
-) -> list[Link]:
-    """self, first and next of a page; `applied` are the parameters that had an effect."""
-    kept = [p for p in applied if p[0] != "_cursor"]
-    made = [("self", url_of(url, [*kept, ("_cursor", cursor)] if cursor else kept))]
-    if cursor:
-        made.append(("first", url_of(url, kept)))
-    if following is not None:
-        made.append(("next", url_of(url, [*kept, ("_cursor", following)])))
-    return made
+class Links:
+    """The links of a page of what `url` and `applied` (the parameters that had an effect) ask
+    for; `cursor` is that of this page."""
+
+    __slots__ = ("_onward", "_page")
+
+    def __init__(
+        self, url: str, applied: Iterable[tuple[str, str]], cursor: str | None = None
+    ) -> None:
+        kept = [p for p in applied if p[0] != "_cursor"]
+        first = url_of(url, kept)
+        self._page = [("self", first)]
+        if cursor:
+            self._page = [("self", url_of(url, [*kept, ("_cursor", cursor)])), ("first", first)]
+        self._onward = first + ("&_cursor=" if kept else "?_cursor=")
+
+    def to(self, following: str | None) -> list[Link]:
+        """With the link to the next page, if there is one."""
+        if following is None:
+            return self._page
+        return [*self._page, ("next", self._onward + quote(following, safe=""))]
 
 
 def searchset(

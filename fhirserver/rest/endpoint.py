@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from fhirserver.errors import (
     FHIRError,
@@ -142,7 +143,7 @@ class Endpoint:
         except Exception as error:
             answer = self._failure(error, method, scope["path"], id_.decode())
             format = self._format_of_failure(headers, format)
-        page = partial(self._page, request) if request is not None else None
+        page = partial(self._page, request, answer.status) if request is not None else None
         try:
             listed, body = respond(answer, format, pretty=pretty, page=page)
         except Exception as error:
@@ -249,10 +250,19 @@ class Endpoint:
         except FHIRError:
             return _DEFAULT_FORMAT
 
-    def _page(self, request: Request, content: bytes) -> tuple[bytes, HeaderList]:
-        from fhirserver.rest.page import page  # pages are for people: not loaded for others
+    def _page(self, request: Request, status: int, content: bytes) -> tuple[bytes, HeaderList]:
+        from fhirserver.rest.page import language_of, page  # not loaded while no person looks
 
-        raise NotImplementedError(page)
+        base_url = request.ctx.base_url
+        path = "/".join((base_url, *(quote(segment, safe="$*") for segment in request.segments)))
+        made = page(
+            content,
+            base_url=base_url,
+            self_url=f"{path}?{request.raw_query}" if request.raw_query else path,
+            language=language_of(request.header(b"accept-language") or ""),
+            status=status,
+        )
+        return made.body, made.headers
 
 
 def _text(raw: bytes) -> str:

@@ -75,12 +75,12 @@ async def history(request: Request) -> Answer:
     result = await history_interaction(ctx, type_, id_, parameters)
     path = "/".join((ctx.base_url, *request.segments))
     kept = [p for p in request.parameters if p[0] in ("_summary", "_elements")]
-    links = bundle.links(path, (*result.applied, *kept), request.parameter("_cursor"), result.next)
+    links = bundle.Links(path, (*result.applied, *kept), request.parameter("_cursor"))
     content = bundle.history(
         ctx.base_url,
         versions=result.versions,
         total=result.total,
-        links=links,
+        links=links.to(result.next),
         timestamp=request.timestamp(),
         show=show,
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fhirserver.interaction.context import Context
+    from fhirserver.rest.searching import Understood
 
 Parameters = list[tuple[str, str]]
 
@@ -77,6 +78,7 @@ class Request:
     raw_query: str = ""
     request_id: str = ""
     facts: Facts = NO_FACTS
+    understood: Understood | None = None
     _prefer: Prefer | None = field(default=None, repr=False)
 
     def header(self, name: bytes) -> str | None:

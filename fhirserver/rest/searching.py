@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html#search, https://hl7.org/fhir/R4/http.html#vsea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fhirserver.interaction.search import search as search_interaction
@@ -17,6 +18,17 @@ from fhirserver.rest.representing import shown_part
 if TYPE_CHECKING:
     from fhirserver.interaction.search import SearchResult
     from fhirserver.rest.request import Request
+    from fhirserver.search.parse import Search
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a search request means, kept with a request that is met again; as long as the
+    registry is at `epoch`."""
+
+    search: Search
+    links: bundle.Links
+    epoch: int
 
 
 async def search_type(request: Request) -> Answer:
@@ -36,28 +48,41 @@ async def search_compartment(request: Request) -> Answer:
 async def _search(
     request: Request, types: tuple[str, ...], compartment: tuple[str, str] | None, path: str
 ) -> Answer:
+    ctx = request.ctx
+    epoch = ctx.registry.epoch
+    known = request.understood
+    if known is not None and known.epoch != epoch:
+        known = None
     result = await search_interaction(
-        request.ctx,
+        ctx,
         types,
         request.search_parameters,
         strict=request.prefer.strict,
         compartment=compartment,
+        parsed=None if known is None else known.search,
     )
-    base = request.ctx.base_url
-    return Answer(200, searchset_of(request, result, f"{base}/{path}" if path else base))
+    if known is None:
+        url = f"{ctx.base_url}/{path}" if path else ctx.base_url
+        links = bundle.Links(url, result.search.applied, request.parameter("_cursor"))
+        known = Understood(result.search, links, epoch)
+        request.understood = known
+    return Answer(200, _searchset(request, result, known.links))
 
 
 def searchset_of(request: Request, result: SearchResult, url: str) -> bytes:
     """The Bundle of a search's page; `url` is what its links repeat."""
-    search = result.search
-    links = bundle.links(url, search.applied, request.parameter("_cursor"), result.next)
+    links = bundle.Links(url, result.search.applied, request.parameter("_cursor"))
+    return _searchset(request, result, links)
+
+
+def _searchset(request: Request, result: SearchResult, links: bundle.Links) -> bytes:
     return bundle.searchset(
         request.ctx.base_url,
         matches=result.matches,
         included=result.included,
         total=result.total,
-        links=links,
+        links=links.to(result.next),
         timestamp=request.timestamp(),
         outcome=json.encode(outcome(result.issues)) if result.issues else None,
-        show=shown_part(search.summary, search.elements),
+        show=shown_part(result.search.summary, result.search.elements),
     )

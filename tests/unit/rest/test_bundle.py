@@ -67,14 +67,16 @@ def test_history_tells_the_request_of_each_version():
 
 
 def test_links_keep_the_cursor_of_this_page_and_lead_on():
-    made = dict(bundle.links(f"{BASE}/Patient", [("name", "a b|c")], "x=1", "y&2"))
+    links = bundle.Links(f"{BASE}/Patient", [("name", "a b|c")], "x=1")
+    made = dict(links.to("y&2"))
     assert made["self"] == f"{BASE}/Patient?name=a%20b%7Cc&_cursor=x%3D1"
     assert made["next"] == f"{BASE}/Patient?name=a%20b%7Cc&_cursor=y%262"
     assert made["first"] == f"{BASE}/Patient?name=a%20b%7Cc"
 
 
 def test_only_page_has_a_self_link_only():
-    assert bundle.links(BASE, [], None, None) == [("self", BASE)]
+    assert bundle.Links(BASE, []).to(None) == [("self", BASE)]
+    assert bundle.Links(BASE, []).to("x")[1] == ("next", f"{BASE}?_cursor=x")
 
 
 @given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1))))
