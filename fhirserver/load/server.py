@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from fhirserver.errors import FHIRError
-from fhirserver.load.bundle import Entry, split
+from fhirserver.load.answer import issues_of, outcome_of, plain, said_of
+from fhirserver.load.bundle import split
+from fhirserver.load.placed import BUNDLE_BYTES, BUNDLE_ENTRIES, Placed, groups
 from fhirserver.load.prepare import unreadable
 from fhirserver.load.report import Refusal, Report
 from fhirserver.load.stored import DIFFERENT
-from fhirserver.load.streams import MIB, Meter
+from fhirserver.load.streams import Meter
 from fhirserver.load.work import read
 from fhirserver.model import json
-from fhirserver.model.references import rewrite
+from fhirserver.model.references import links, parse, rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from fhirserver.load.bundle import Entries
     from fhirserver.load.items import Item
 
-BUNDLE_ENTRIES = 500
-BUNDLE_BYTES = 4 * MIB
 CONCURRENCY = 4
 ATTEMPTS = 6
 TIMEOUT = httpx.Timeout(120, connect=10)
@@ -43,42 +43,6 @@ _HEADERS = {"content-type": "application/fhir+json", "accept": "application/fhir
 
 class ServerAway(Exception):
     """The server does not answer, or not as a FHIR server."""
-
-
-class _Placed:
-    """An entry on its way: where it came from and what is sent for it."""
-
-    __slots__ = ("entry", "item", "resource")
-
-    def __init__(self, item: Item, entry: Entry, resource: dict[str, Any] | None) -> None:
-        self.item = item
-        self.entry = entry
-        self.resource = resource
-
-    def request(self, create_only: bool) -> dict[str, Any]:
-        entry = self.entry
-        url = f"{entry.type}/{entry.id}" if entry.id else entry.type
-        sent: dict[str, Any] = {}
-        if entry.method == "POST" and entry.criteria is not None:
-            request = {"method": "POST", "url": entry.type, "ifNoneExist": entry.criteria}
-            if entry.full_url is not None:
-                sent["fullUrl"] = entry.full_url
-        elif entry.method == "POST":
-            request = {"method": "PUT", "url": url}
-            if create_only:
-                request["ifNoneMatch"] = "*"
-        else:
-            if entry.criteria is not None:
-                url = f"{entry.type}?{entry.criteria}"
-                if entry.full_url is not None and entry.method == "PUT":
-                    sent["fullUrl"] = entry.full_url
-            request = {"method": entry.method, "url": url}
-        if entry.if_match is not None:
-            request["ifMatch"] = entry.if_match
-        if self.resource is not None:
-            sent["resource"] = self.resource
-        sent["request"] = request
-        return sent
 
 
 class ServerLoad:
@@ -114,7 +78,7 @@ class ServerLoad:
         ) as self._client:
             await self._greet()
             async with asyncio.TaskGroup() as tasks:
-                pending: list[_Placed] = []
+                pending: list[Placed] = []
                 size = 0
                 for item in read(files, meter):
                     if isinstance(item, Refusal):
@@ -128,16 +92,16 @@ class ServerLoad:
                         continue
                     placed = self._place(item, entries)
                     if entries.kind == "transaction":
-                        for group in _groups(placed):
+                        for group in groups(placed):
                             await self._start(tasks, "transaction", group, meter.done)
                         continue
                     pending += placed
                     size += len(item.data)
                     if size >= BUNDLE_BYTES or len(pending) >= BUNDLE_ENTRIES:
-                        for group in _groups(pending):
+                        for group in groups(pending):
                             await self._start(tasks, "batch", group, meter.done)
                         pending, size = [], 0
-                for group in _groups(pending):
+                for group in groups(pending):
                     await self._start(tasks, "batch", group, meter.done)
         self._progress(meter.done, self.report.accepted)
         return self.report
@@ -147,7 +111,7 @@ class ServerLoad:
             answer = await self._client.get(f"{self._url}/metadata")
             known = answer.status_code == 200 and answer.json().get("fhirVersion") == "4.0.1"
         except httpx.HTTPError as error:
-            raise ServerAway(f"{self._url} does not answer: {_said(error)}") from None
+            raise ServerAway(f"{self._url} does not answer: {said_of(error)}") from None
         except (ValueError, AttributeError):
             known = False
         if not known:
@@ -160,7 +124,7 @@ class ServerLoad:
         self.report.refused += 1
         self._told(refusal)
 
-    def _refuse_entry(self, placed: _Placed, reason: str) -> None:
+    def _refuse_entry(self, placed: Placed, reason: str) -> None:
         item, entry = placed.item, placed.entry
         line = item.line
         if line is not None and entry.data and (at := item.data.find(entry.data)) > 0:
@@ -168,7 +132,7 @@ class ServerLoad:
         place = entry.place if entry.place is not None else item.entry
         self._refuse(Refusal(item.source, reason, line, place, entry.name))
 
-    def _place(self, item: Item, entries: Entries, again: bool = False) -> list[_Placed]:
+    def _place(self, item: Item, entries: Entries, again: bool = False) -> list[Placed]:
         """The entries ready to be sent; what is refused is told, but for the second time."""
         for refused in () if again else entries.refused:
             place = refused.place if refused.place is not None else item.entry
@@ -180,13 +144,13 @@ class ServerLoad:
                 entries.mapping.pop(entry.full_url or "", None)
         for entry in entries.entries:
             if not entry.data:
-                placed.append(_Placed(item, entry, None))
+                placed.append(Placed(item, entry, None))
                 continue
             try:
                 resource = json.decode(entry.data)
             except FHIRError as error:
                 if not again:
-                    self._refuse_entry(_Placed(item, entry, None), str(error))
+                    self._refuse_entry(Placed(item, entry, None), str(error))
                 continue
             if entries.mapping and entry.method in ("PUT", "POST"):
                 resource = rewrite(resource, entries.mapping, base=entry.base)
@@ -194,11 +158,11 @@ class ServerLoad:
                 resource["id"] = entry.id
             elif entry.criteria is not None and entry.method == "PUT":
                 entry = replace(entry, id="")
-            placed.append(_Placed(item, entry, resource))
+            placed.append(Placed(item, entry, resource))
         return placed
 
     async def _start(
-        self, tasks: asyncio.TaskGroup, kind: str, group: list[_Placed], position: int
+        self, tasks: asyncio.TaskGroup, kind: str, group: list[Placed], position: int
     ) -> None:
         await self._slots.acquire()
 
@@ -211,7 +175,7 @@ class ServerLoad:
 
         tasks.create_task(send())
 
-    async def _send(self, kind: str, group: list[_Placed], looked: bool = False) -> None:
+    async def _send(self, kind: str, group: list[Placed], looked: bool = False) -> None:
         if self._look_first and not looked:
             before = len(group)
             group = await self._new(group, whole=kind == "transaction")
@@ -225,7 +189,7 @@ class ServerLoad:
             self._look_first = True
             await self._send(kind, group)
         elif kind == "transaction" and self._atomic:
-            reason = f"the transaction is refused as a whole: {_outcome(answer)}"
+            reason = f"the transaction is refused as a whole: {outcome_of(answer)}"
             for placed in group:
                 self._refuse_entry(placed, reason)
         elif kind == "transaction":
@@ -235,13 +199,13 @@ class ServerLoad:
             await self._send(kind, group[: len(group) // 2], looked)
             await self._send(kind, group[len(group) // 2 :], looked)
         else:
-            self._refuse_entry(group[0], _outcome(answer))
+            self._refuse_entry(group[0], outcome_of(answer))
 
-    async def _read(self, answer: httpx.Response, group: list[_Placed]) -> None:
+    async def _read(self, answer: httpx.Response, group: list[Placed]) -> None:
         entries = answer.json().get("entry", [])
         if len(entries) != len(group):
             raise ServerAway(f"the server answered {len(entries)} of {len(group)} entries")
-        there: list[_Placed] = []
+        there: list[Placed] = []
         for placed, entry in zip(group, entries, strict=True):
             response = entry.get("response", {})
             status = str(response.get("status", ""))[:3]
@@ -257,24 +221,25 @@ class ServerLoad:
                 there.append(placed)
             else:
                 outcome = response.get("outcome") or entry.get("resource") or {}
-                self._refuse_entry(placed, _issues(outcome) or f"HTTP {status}")
+                self._refuse_entry(placed, issues_of(outcome) or f"HTTP {status}")
         if there:
             for placed in await self._new(there):
                 self._refuse_entry(placed, "was there and is gone again; run the load again")
 
-    async def _new(self, group: list[_Placed], whole: bool = False) -> list[_Placed]:
+    async def _new(self, group: list[Placed], whole: bool = False) -> list[Placed]:
         """Those of `group` that the server does not have. A POST entry whose resource is there
         with other content is refused; when that holds for all that is there and `group` is a
         whole transaction, it is another Bundle with the same fullUrls (`identity.py`)."""
         there = await self._stored(group)
-        new: list[_Placed] = []
+        settled = await self._settled(group) if there else {}
+        new: list[Placed] = []
         same = kept = different = 0
         refused = []
         for placed in group:
             stored = there.get((placed.entry.type, placed.entry.id))
             if stored is None or placed.entry.criteria is not None:
                 new.append(placed)
-            elif _plain(stored) == _plain(placed.resource or {}):
+            elif plain(stored) == plain(rewrite(placed.resource or {}, settled)):
                 same += 1
             elif placed.entry.method == "PUT":
                 new.append(placed)
@@ -294,7 +259,28 @@ class ServerLoad:
             self._refuse_entry(placed, DIFFERENT)
         return new
 
-    async def _stored(self, group: list[_Placed]) -> dict[tuple[str, str], dict[str, Any]]:
+    async def _settled(self, group: list[Placed]) -> dict[str, str]:
+        """What the server makes of conditional references, and of the fullUrls of conditional
+        entries."""
+        questions = {}
+        for placed in group:
+            entry = placed.entry
+            if entry.criteria is not None and entry.full_url is not None:
+                questions[entry.full_url] = f"{entry.type}?{entry.criteria}"
+            for link in links(placed.resource or {}):
+                if link.type == "reference" and parse(link.value).kind == "conditional":
+                    questions[link.value] = link.value
+        settled = {}
+        for name, search in questions.items():
+            answer = await self._request("GET", f"/{search}&_count=2&_elements=id")
+            found = answer.json().get("entry", []) if answer.status_code == 200 else []
+            matches = [e for e in found if e.get("search", {}).get("mode") == "match"]
+            if len(matches) == 1:
+                resource = matches[0]["resource"]
+                settled[name] = f"{resource['resourceType']}/{resource['id']}"
+        return settled
+
+    async def _stored(self, group: list[Placed]) -> dict[tuple[str, str], dict[str, Any]]:
         """What the server has under the ids of `group`."""
         wanted: dict[str, list[str]] = {}
         for placed in group:
@@ -307,13 +293,13 @@ class ServerLoad:
                 chosen = ",".join(ids[start : start + 100])
                 answer = await self._request("GET", f"/{type_}?_id={chosen}&_count=100")
                 if answer.status_code != 200:
-                    raise ServerAway(f"searching {type_} by id failed: {_outcome(answer)}")
+                    raise ServerAway(f"searching {type_} by id failed: {outcome_of(answer)}")
                 for entry_ in json.decode(answer.content).get("entry", []):
                     resource = entry_.get("resource", {})
                     there[type_, resource.get("id", "")] = resource
         return there
 
-    async def _post(self, kind: str, group: list[_Placed]) -> httpx.Response:
+    async def _post(self, kind: str, group: list[Placed]) -> httpx.Response:
         bundle = {
             "resourceType": "Bundle",
             "type": kind,
@@ -329,62 +315,14 @@ class ServerLoad:
             try:
                 answer = await self._client.request(method, self._url + path, content=body)
             except httpx.TransportError as error:
-                said = _said(error)
+                said = said_of(error)
                 continue
             if answer.status_code not in _BUSY:
                 if answer.status_code in (401, 403):
-                    raise ServerAway(f"the server refuses access: {_outcome(answer)}")
+                    raise ServerAway(f"the server refuses access: {outcome_of(answer)}")
                 return answer
-            said = _outcome(answer)
+            said = outcome_of(answer)
             wait = answer.headers.get("retry-after", "")
             if re.fullmatch(r"\d{1,3}", wait):
                 await asyncio.sleep(min(int(wait), 60))
         raise ServerAway(f"{self._url} did not take a request {ATTEMPTS} times: {said}")
-
-
-def _groups(placed: list[_Placed]) -> list[list[_Placed]]:
-    """`placed` in Bundles of bearable size; entries whose ids the server settles stay together
-    with those that point to them."""
-    if any(p.entry.criteria is not None for p in placed):
-        return [placed] if placed else []
-    groups: list[list[_Placed]] = []
-    size = 0
-    for one in placed:
-        length = len(one.entry.data)
-        if not groups or len(groups[-1]) >= BUNDLE_ENTRIES or size + length > BUNDLE_BYTES:
-            groups.append([])
-            size = 0
-        groups[-1].append(one)
-        size += length
-    return groups
-
-
-def _plain(resource: dict[str, Any]) -> dict[str, Any]:
-    """A resource without what the server adds."""
-    meta = {k: v for k, v in resource.get("meta", {}).items() if k not in _SERVERS}
-    plain = {k: v for k, v in resource.items() if k != "meta"}
-    return {**plain, "meta": meta} if meta else plain
-
-
-_SERVERS = ("versionId", "lastUpdated")
-
-
-def _outcome(answer: httpx.Response) -> str:
-    try:
-        said = _issues(answer.json())
-    except ValueError:
-        said = ""
-    return said or f"HTTP {answer.status_code}"
-
-
-def _issues(outcome: dict[str, Any]) -> str:
-    texts = []
-    for issue in outcome.get("issue", [])[:3]:
-        text = issue.get("diagnostics") or issue.get("details", {}).get("text") or ""
-        place = next(iter(issue.get("expression", [])), "")
-        texts.append(text if not place or place in text else f"{place}: {text}")
-    return "; ".join(text for text in texts if text)
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__
