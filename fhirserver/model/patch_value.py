@@ -17,6 +17,7 @@ from fhirserver.model.definitions import (
     type_definition,
 )
 from fhirserver.model.fhirpath import is_type
+from fhirserver.model.parameters import VALUE_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,17 +42,10 @@ class Given:
     parts: tuple[tuple[str, Given], ...] = ()
 
 
-_VALUE_TYPES = {
-    element.name: element.type
-    for element in type_definition("Parameters.parameter").elements.values()
-    if element.choice == "value"
-}
-
-
 def given_value(part: dict[str, Any], where: str) -> Given:
     """Read the value, the resource or the parts of one parameter."""
-    extra = {"_" + name for name in _VALUE_TYPES}
-    names = [name for name in part if name in _VALUE_TYPES or name in extra]
+    extra = {"_" + name for name in VALUE_TYPES}
+    names = [name for name in part if name in VALUE_TYPES or name in extra]
     for name in part:
         known = name in ("name", "id", "extension", "part", "resource", "_name")
         if not known and name not in names:
@@ -67,7 +61,7 @@ def given_value(part: dict[str, Any], where: str) -> Given:
     if "part" in part:
         return Given("", None, parts=_parts(part["part"], where))
     name = kinds.pop()
-    return Given(_VALUE_TYPES[name], part.get(name), part.get("_" + name))
+    return Given(VALUE_TYPES[name], part.get(name), part.get("_" + name))
 
 
 def _parts(parts: Any, where: str) -> tuple[tuple[str, Given], ...]:
