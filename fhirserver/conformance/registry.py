@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 #: code is said to be a reference and the target a token.
 _EXCHANGED = frozenset({"http://hl7.org/fhir/SearchParameter/DocumentReference-relationship"})
 
-#: Parameters whose meaning the specification gives in prose.
-_IN_PROSE = ("_text", "_content")
+#: Named queries are not parameters of a search here.
+_LEFT_OUT = frozenset({"http://hl7.org/fhir/SearchParameter/Resource-query"})
 
 
 class Registry:
@@ -167,7 +167,7 @@ class _Specified:
         self.rows = {row.url: row for row in rows}
         self.by_base: dict[str, list[str]] = {}
         for row in rows:
-            for base in row.base:
+            for base in row.base if row.url not in _LEFT_OUT else ():
                 self.by_base.setdefault(base, []).append(row.url)
         self._made: dict[str, SearchParameter] = {}
         self.by_url = _ByUrl(self)
@@ -189,7 +189,7 @@ class _Specified:
         return SearchParameter(
             url=row.url,
             code=row.code,
-            type="special" if row.code in _IN_PROSE else row.type,
+            type=row.type,
             base=tuple(row.base),
             expression=row.expression,
             targets=tuple(row.target),

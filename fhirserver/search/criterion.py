@@ -5,10 +5,13 @@ https://hl7.org/fhir/R4/search.html#chaining, https://hl7.org/fhir/R4/search.htm
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fhirserver.errors import Invalid, NotSupported
 from fhirserver.model.definitions import RESOURCE_TYPES
+from fhirserver.model.fhirpath_steps import steps
+from fhirserver.model.fhirpath_syntax import Unsupported
 from fhirserver.search.expression import (
     All,
     AnyOf,
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fhirserver.conformance.search_parameter import SearchParameter
+
+_URL_TYPES = frozenset({"canonical", "uri", "url"})
 
 #: How many references a chain or `_has` may follow.
 DEEPEST = 16
@@ -126,6 +131,8 @@ def follow(
         raise Invalid(
             f"{parameter.code} is of type {parameter.type}: only references can be followed"
         )
+    if points_by_url(parameter):
+        raise NotSupported(f"{parameter.code} holds canonical URLs, which are not followed here")
     type = target_type(parameter, modifier)
     targets = (type,) if type is not None else parameter.targets or tuple(sorted(RESOURCE_TYPES))
     groups: dict[Expression, list[str]] = {}
@@ -154,6 +161,19 @@ def follow(
         raise problem
     parts = tuple(Chain(parameter.code, tuple(of), expression) for expression, of in groups.items())
     return parts[0] if len(parts) == 1 else AnyOf(parts)
+
+
+@lru_cache(maxsize=2048)
+def points_by_url(parameter: SearchParameter) -> bool:
+    """Whether all that `parameter` holds are canonical URLs and URIs, never references."""
+    types: set[str] = set()
+    for base in parameter.base:
+        if base in RESOURCE_TYPES:
+            try:
+                types.update(one.type for one in steps(parameter.expression, base))
+            except Unsupported:
+                return False
+    return bool(types) and types <= _URL_TYPES
 
 
 def _remembered(setting: Setting, type: str, name: str, text: str, depth: int) -> Expression | None:
@@ -185,6 +205,8 @@ def _has(setting: Setting, name: str, text: str, depth: int) -> Expression | Non
     parameter = known(setting, (type,), code)[type]
     if parameter.type != "reference":
         raise Invalid(f"_has: {type}.{code} is of type {parameter.type}, not a reference")
+    if points_by_url(parameter):
+        raise NotSupported(f"_has: {type}.{code} holds canonical URLs, which are not followed here")
     source = criterion(setting, (type,), tail, text, depth + 1)
     return None if source is None else Has(type, code, source)
 

@@ -31,7 +31,7 @@ from fhirserver.search.expression import (
     Updated,
 )
 from fhirserver.search.filter_syntax import Comparison, Filter, Logical, Segment, parse_filter
-from fhirserver.search.lower import Setting, lower, value_test
+from fhirserver.search.lower import Setting, lower, meaning_type, value_test
 from fhirserver.search.types import date, number, quantity, token
 from fhirserver.search.types.convert import KINDS
 from fhirserver.search.types.escape import split, unescape
@@ -123,6 +123,8 @@ def comparison(
     code = parameter.code
     if "\0" in value:
         raise Invalid("_filter: a value may not contain the character NUL")
+    if not value:
+        raise Invalid(f"_filter: {code} {operator} has an empty value")
     if operator == "pr":
         return _present(parameter, value)
     if operator in ("ss", "sb", "in", "ni"):
@@ -131,7 +133,7 @@ def comparison(
             raise _wrong(parameter, operator)
         found = lower(setting, parameter, modifier, _escaped(value))
         return Nothing() if found is None else found
-    if parameter.type in ("composite", "special"):
+    if meaning_type(parameter) in ("composite", "special"):
         if operator != "eq":
             raise _wrong(parameter, operator)
         found = lower(setting, parameter, None, value)

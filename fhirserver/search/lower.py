@@ -102,7 +102,7 @@ def lower(
     if modifier == "missing":
         return _missing(parameter, values)
     try:
-        return _LOWER[parameter.type](setting, parameter, modifier, values)
+        return _LOWER[meaning_type(parameter)](setting, parameter, modifier, values)
     except (Invalid, NotSupported) as error:
         if str(error).startswith(parameter.code):
             raise
@@ -110,8 +110,13 @@ def lower(
         raise type(error)(f"{named}: {error}", code=error.issues[0].code) from None
 
 
+def meaning_type(parameter: SearchParameter) -> str:
+    """The parameter's type, but special for those whose meaning is given in prose alone."""
+    return "special" if parameter.code in ("_text", "_content") else parameter.type
+
+
 def _missing(parameter: SearchParameter, values: list[str]) -> Expression:
-    if parameter.type == "composite" or (parameter.type == "special" and not parameter.expression):
+    if parameter.type == "composite" or not parameter.expression:
         raise Invalid(f"{parameter.code}: the modifier :missing has no meaning here")
     if values not in (["true"], ["false"]):
         raise Invalid(f"{parameter.code}:missing is either true or false, not '{values[0][:64]}'")
@@ -124,10 +129,11 @@ def _missing(parameter: SearchParameter, values: list[str]) -> Expression:
 
 
 def refuse(parameter: SearchParameter, modifier: str) -> Invalid:
-    allowed = sorted({"missing", *_MODIFIERS[parameter.type]})
-    if parameter.type in ("composite", "special"):
+    type = meaning_type(parameter)
+    allowed = sorted({"missing", *_MODIFIERS[type]})
+    if type == "composite" or not parameter.expression:
         allowed.remove("missing")
-    if parameter.type == "reference":
+    if type == "reference":
         allowed += ["[type]"]
     names = ", ".join(f":{name}" for name in allowed) or "none"
     return Invalid(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import product
+from itertools import product, repeat
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.errors import Invalid
 from fhirserver.model.fhirpath import compile_node, compile_typed
 from fhirserver.model.fhirpath_steps import Key, Steps, Where, steps
 from fhirserver.model.fhirpath_syntax import Unsupported, parse
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Run = Callable[[Any, list[Entry]], None]
 
 #: Kept with the resource itself, not in the index.
-_OWN = frozenset({"_id", "_lastUpdated", "_query", "_text", "_content"})
+_OWN = frozenset({"_id", "_lastUpdated", "_text", "_content"})
 
 #: An element with more combinations of component values than this is not searched by the rest.
 _COMBINATIONS = 1000
@@ -78,7 +79,7 @@ class Plan:
         for run in self._others:
             try:
                 run(resource, out)
-            except _DEFECTS:
+            except (*_DEFECTS, Invalid):
                 continue
         said = text_entries(resource, out) if self._has_text else set()
         content_entries(resource, said, out)
@@ -226,11 +227,15 @@ class _Composite:
             _Component(parameter.code, one.type, one.expression, base.type, bases)
             for one in parameter.components
         ]
+        #: Members of which the resource must have one, for each component.
+        self.needs = (
+            [frozenset((self.first,))]
+            if self.first is not None
+            else [one.names for one in self.components if one.names is not None]
+        )
 
     def may_have(self, resource: dict[str, Any]) -> bool:
-        if self.first is not None:
-            return self.first in resource
-        return all(component.may_have(resource) for component in self.components)
+        return not any(map(frozenset.isdisjoint, self.needs, repeat(resource)))
 
     def run(self, resource: dict[str, Any], out: list[Entry]) -> None:
         for value in _walk(resource, self.chain):
@@ -276,9 +281,6 @@ class _Component:
             self.absolute = absolute.run(bases)
         elif all(one.chain and isinstance(one.chain[0], Key) for one in here):
             self.names = frozenset(one.chain[0].name for one in here)  # type: ignore[union-attr]
-
-    def may_have(self, value: dict[str, Any]) -> bool:
-        return self.names is None or not self.names.isdisjoint(value)
 
     def entries(self, value: Any, resource: dict[str, Any]) -> list[Any]:
         out: list[Any] = []

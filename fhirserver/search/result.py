@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fhirserver.errors import Invalid, TooCostly
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.search.expression import Kind, Sort
-from fhirserver.search.lower import UnknownParameter
+from fhirserver.search.lower import UnknownParameter, meaning_type
 from fhirserver.search.types.convert import KINDS
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _sort_kind(registry: Registry, types: tuple[str, ...], code: str) -> Kind:
                 f"_sort: '{code[:64]}' is not a search parameter of "
                 f"{type if types else 'every resource'}"
             )
-        found.add(parameter.type)
+        found.add(meaning_type(parameter))
     kind = found.pop()
     if found:
         raise Invalid(f"_sort: '{code}' is not of the same type for all the types searched")

@@ -272,6 +272,8 @@ def _compare(test: Compare, at: str) -> tuple[dict[str, Any], bool]:
         return {field: _starting(str(test.value))}, True
     if test.op == "contains":
         return {field: {"$regex": _literal(str(test.value))}}, True
+    if test.op == "ends":
+        return {field: {"$regex": _literal(str(test.value)) + "$"}}, False
     if test.op == "in":
         values = test.value if isinstance(test.value, tuple) else tuple(str(test.value))
         return one_of(field, values), True

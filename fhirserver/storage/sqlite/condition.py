@@ -82,6 +82,7 @@ COMPARISONS: dict[str, Callable[[str, Any], str]] = {
     "in": _in,
     "starts": lambda column, slot: f"({column}>=?{slot} AND {column}<?{slot + 1})",
     "contains": lambda column, slot: f"instr({column},?{slot})>0",
+    "ends": lambda column, slot: f"substr({column},-length(?{slot}))=?{slot}",
 }
 
 

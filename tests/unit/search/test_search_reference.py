@@ -157,6 +157,8 @@ def test_chains_follow_references_both_ways(url: str, found: list[str], find: An
         "Patient?_has:Observation:code:code=x",
         "Patient?_has=x",
         "Patient?_list=$current-problems",
+        "QuestionnaireResponse?questionnaire.title=x",
+        "Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed",
     ],
 )
 def test_chain_that_has_no_meaning_is_refused(url: str, find: Any) -> None:
