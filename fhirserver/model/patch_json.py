@@ -15,7 +15,7 @@ from fhirserver.model import json
 
 MAX_OPERATIONS = 1000
 # A patch may copy what it copied; doubling must not fill the memory.
-MAX_COPIED_BYTES = 16_000_000
+MAX_COPIED_BYTES = 2_000_000
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
@@ -94,16 +94,16 @@ class _Patched:
             raise Invalid("the member value is missing")
         source = _pointer(operation, "from") if name in _NEEDS_FROM else ()
         if name == "add":
-            self._add(path, self._copy(operation["value"]))
+            self._add(path, _copy(operation["value"]))
         elif name == "remove":
             self._remove(path)
         elif name == "replace":
-            self._replace(path, self._copy(operation["value"]))
+            self._replace(path, _copy(operation["value"]))
         elif name == "test":
             if not _equal(self._get(path), operation["value"]):
                 raise _unprocessable(f"{_text(path)} does not have the value tested for", path)
         elif name == "copy":
-            self._add(path, self._copy(self._get(source)))
+            self._add(path, self._copied_value(self._get(source)))
         elif path[: len(source)] == source and path != source:
             raise Invalid("a value cannot be moved into itself")
         else:
@@ -111,11 +111,8 @@ class _Patched:
             self._remove(source)
             self._add(path, value)
 
-    def _copy(self, value: Any) -> Any:
-        try:
-            encoded = json.encode(value)
-        except RecursionError:
-            raise Unprocessable("the value is nested too deep") from None
+    def _copied_value(self, value: Any) -> Any:
+        encoded = _encoded(value)
         self._copied += len(encoded)
         if self._copied > MAX_COPIED_BYTES:
             raise TooLarge("the patch makes the resource too large")
@@ -156,6 +153,18 @@ class _Patched:
         self._get(path)
         parent, token = self._get(path[:-1]), path[-1]
         parent[int(token) if type(parent) is list else token] = value
+
+
+def _copy(value: Any) -> Any:
+    """The patch's own value must not change when the resource does."""
+    return json.decode_value(_encoded(value)) if isinstance(value, (dict, list)) else value
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return json.encode(value)
+    except RecursionError:
+        raise Unprocessable("the value is nested too deep") from None
 
 
 def _pointer(operation: dict[str, Any], member: str) -> tuple[str, ...]:
