@@ -20,38 +20,43 @@ from fhirserver.errors import (
     Invalid,
     Malformed,
     TooLarge,
-    Unauthenticated,
-    UnsupportedMediaType,
 )
 from fhirserver.interaction.read import read
-from fhirserver.model import json
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.rest.answer import Answer
 from fhirserver.rest.body import Disconnected, receive_body
 from fhirserver.rest.cors import CrossOrigin
-from fhirserver.rest.formats import JSON, Format, flag, negotiate
+from fhirserver.rest.failure import failure
+from fhirserver.rest.formats import HTML, JSON, Format, flag, negotiate
 from fhirserver.rest.headers import http_date, request_id
-from fhirserver.rest.outcome import RETRY_AFTER, issues_of, log_unexpected, outcome, status_of
 from fhirserver.rest.request import NO_FACTS, Facts, Request, decode_percent, parse_query
 from fhirserver.rest.response import NO_STORE, NOSNIFF, compressed, respond
-from fhirserver.rest.routes import WrongMethod, allow_of, form_of, handler_of, methods_of
+from fhirserver.rest.routes import allow_of, form_of, handler_of, methods_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fhirserver.interaction.context import Context
+    from fhirserver.rest.front import FrontPage
     from fhirserver.rest.origin import Origin
     from fhirserver.rest.response import HeaderList
+    from fhirserver.rest.routes import Handler
+
+    KnownSearch = tuple[Request, Handler, tuple[bytes, bytes]]
 
 #: Headers that make a read more than plain.
 _NOT_PLAIN = frozenset(
     {b"if-none-match", b"if-modified-since", b"origin", b"x-request-id", b"authorization"}
 )
+#: Headers beside those that change what a search answers, or where the client believes it is.
+_SPECIAL_SEARCH = frozenset(
+    {b"prefer", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"}
+)
+_SEARCHES = 1024  # so many are remembered
 _PLAIN_TYPES = RESOURCE_TYPES - {"Binary"}  # a Binary may be sent as its own content
 _DEFAULT_FORMAT = negotiate("")
 _JSON_TYPE = (b"content-type", _DEFAULT_FORMAT.content_type)
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_SLASH = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,53 +87,118 @@ class Endpoint:
         self._limits = limits
         self._facts = facts
         self._path = path
+        self._front_page: FrontPage | None = None
         self._contexts: dict[str, Context] = {}
+        self._searches: dict[tuple[bytes | None, ...], KnownSearch] = {}
         self._plain: dict[bytes, tuple[bytes, bytes]] = {b"*/*": _JSON_TYPE}
         self._not_plain = _NOT_PLAIN | ({b"accept-encoding"} if limits.gzip_from else frozenset())
         # Unique among the processes of a server and its restarts, and cheap.
-        self._run = os.urandom(5).hex()
+        self._run = os.urandom(5).hex().encode()
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        context = self.context
-        if scope["method"] == "GET" and not scope["query_string"] and context is not None:
-            parts = scope["path"].split(_SLASH)
-            if len(parts) == 4 and parts[2] in _PLAIN_TYPES and b"%" not in scope["raw_path"]:
-                listed = scope["headers"]
-                headers = dict(listed)
-                if len(headers) == len(listed) and self._not_plain.isdisjoint(headers):
-                    content_type = self._plain.get(headers.get(b"accept", b"*/*"))
-                    if content_type is not None:
-                        try:
-                            version = await read(context, parts[2], parts[3])
-                        except Exception:  # told, or logged, by the long way
-                            version = None
-                        if version is not None:
-                            content = version.content
-                            await send(
-                                {
-                                    "type": "http.response.start",
-                                    "status": 200,
-                                    "headers": [
-                                        content_type,
-                                        (b"content-length", b"%d" % len(content or b"")),
-                                        (b"etag", b'W/"%d"' % version.version),
-                                        (b"last-modified", http_date(version.updated // 1_000_000)),
-                                        NOSNIFF,
-                                        NO_STORE,
-                                    ],
-                                }
-                            )
-                            await send({"type": "http.response.body", "body": content})
-                            return
+        if scope["method"] == "GET":
+            listed = scope["headers"]
+            headers = dict(listed)
+            if len(headers) == len(listed) and self._not_plain.isdisjoint(headers):
+                if scope["query_string"]:
+                    served = await self._known_search(scope, headers, send)
+                else:
+                    served = await self._plain_read(scope, headers, send)
+                if served:
+                    return
         await self._serve(scope, receive, send)
+
+    async def _plain_read(self, scope: Any, headers: Mapping[bytes, bytes], send: Any) -> bool:
+        """Serve a read by id that asks for nothing special; False when this is none."""
+        parts = scope["path"].split("/")
+        if len(parts) != 4 or parts[2] not in _PLAIN_TYPES or b"%" in scope["raw_path"]:
+            return False
+        content_type = self._plain.get(headers.get(b"accept", b"*/*"))
+        if content_type is None or self.context is None:
+            return False
+        try:
+            version = await read(self.context, parts[2], parts[3])
+        except Exception:  # the long way tells the client
+            return False
+        content = version.content
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    content_type,
+                    (b"content-length", b"%d" % len(content or b"")),
+                    (b"etag", b'W/"%d"' % version.version),
+                    (b"last-modified", http_date(version.updated // 1_000_000)),
+                    NOSNIFF,
+                    NO_STORE,
+                    (b"x-request-id", self._new_id()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": content})
+        return True
+
+    async def _known_search(self, scope: Any, headers: Mapping[bytes, bytes], send: Any) -> bool:
+        """Serve a search that was met before; False when it was not."""
+        known = self._searches.get(_search_key(scope, headers))
+        if known is None or not _SPECIAL_SEARCH.isdisjoint(headers):
+            return False
+        request, handler, content_type = known
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                answer = await handler(request)
+        except Exception:  # the long way tells the client
+            return False
+        content = answer.content or b""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    content_type,
+                    (b"content-length", b"%d" % len(content)),
+                    NOSNIFF,
+                    NO_STORE,
+                    (b"x-request-id", self._new_id()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": content})
+        return True
+
+    def _remember(self, scope: Any, request: Request, format: Format, pretty: bool) -> None:
+        """Keep a search that the next client may ask for again in the same words. Not one that
+        depends on the time (`ap`), nor one page of many."""
+        query = request.raw_query
+        if (
+            request.understood is None
+            or request.method != "GET"
+            or pretty
+            or format.kind != JSON
+            or "ap" in query
+            or "_cursor" in query
+            or len(query) > 2000
+            or not _SPECIAL_SEARCH.isdisjoint(request.headers)
+            or len(request.headers) != len(scope["headers"])
+        ):
+            return
+        if len(self._searches) >= _SEARCHES:
+            self._searches.clear()
+        content_type = (b"content-type", format.content_type)
+        key = _search_key(scope, request.headers)
+        self._searches[key] = (request, handler_of(request), content_type)
+
+    def _new_id(self) -> bytes:
+        return b"%b-%x" % (self._run, next(self._numbers))
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         method: str = scope["method"]
         headers = _joined(scope["headers"])
         id_ = request_id(headers.get(b"x-request-id"))
         if id_ is None:
-            id_ = b"%s-%x" % (self._run.encode(), next(self._numbers))
+            id_ = self._new_id()
         format, pretty, request = _DEFAULT_FORMAT, False, None
         try:
             request = await self._request(scope, headers, receive, id_.decode())
@@ -137,17 +207,18 @@ class Endpoint:
             else:
                 format = self._negotiate(request)
                 pretty = flag("_pretty", request.parameter("_pretty"))
-                answer = await self._perform(request)
+                answer = await self._perform(request, format)
+                self._remember(scope, request, format, pretty)
         except Disconnected:
             return
         except Exception as error:
-            answer = self._failure(error, method, scope["path"], id_.decode())
+            answer = failure(error, method, scope["path"], id_.decode())
             format = self._format_of_failure(headers, format)
         page = partial(self._page, request, answer.status) if request is not None else None
         try:
             listed, body = respond(answer, format, pretty=pretty, page=page)
         except Exception as error:
-            answer = self._failure(error, method, scope["path"], id_.decode())
+            answer = failure(error, method, scope["path"], id_.decode())
             listed, body = respond(answer, _DEFAULT_FORMAT)
         listed.append((b"x-request-id", id_))
         listed += self._cross_origin.headers(headers)
@@ -164,9 +235,9 @@ class Endpoint:
         query: bytes = scope["query_string"]
         if len(raw_path) + len(query) > self._limits.url_bytes:
             raise TooLarge("The URL is longer than this server reads; post the search to _search")
-        path = _text(raw_path)[len(self._path) :].removeprefix(_SLASH)
-        path = path.removesuffix(_SLASH)
-        segments = tuple(decode_percent(p, "path") for p in path.split(_SLASH)) if path else ()
+        path = _text(raw_path)[len(self._path) :].removeprefix("/")
+        path = path.removesuffix("/")
+        segments = tuple(decode_percent(p, "path") for p in path.split("/")) if path else ()
         raw_query = _text(query)
         request = Request(
             self._context(self._origin.base_url(scope, headers)),
@@ -209,8 +280,11 @@ class Endpoint:
             self._plain[accept] = (b"content-type", chosen.content_type)
         return chosen
 
-    async def _perform(self, request: Request) -> Answer:
+    async def _perform(self, request: Request, format: Format) -> Answer:
         handler = handler_of(request)
+        if format.kind == HTML and not request.segments and not request.search_parameters:
+            if request.method in ("GET", "HEAD"):
+                return await self._front(request)
         if request.method in ("GET", "HEAD") or request.segments[-1:] == ("_search",):
             # Nothing is half done when such a request is given up.
             async with asyncio.timeout(self._limits.seconds):
@@ -222,25 +296,6 @@ class Endpoint:
         allow = ", ".join(allow_of(methods_of(request, form_of(request.segments))))
         return Answer(204, headers=(*headers, (b"allow", allow.encode())))
 
-    def _failure(self, error: Exception, method: str, path: str, id_: str) -> Answer:
-        status = status_of(error)
-        if status >= 500:
-            log_unexpected(error, id_, method, path)
-        headers: list[tuple[bytes, bytes]] = []
-        if isinstance(error, WrongMethod):
-            headers.append((b"allow", ", ".join(error.allow).encode()))
-        elif isinstance(error, TooLarge):
-            headers.append((b"connection", b"close"))
-        elif isinstance(error, Unauthenticated):
-            headers.append((b"www-authenticate", b'Bearer realm="fhir"'))
-        elif isinstance(error, UnsupportedMediaType) and method == "PATCH":
-            accepted = b"application/json-patch+json, application/fhir+json, application/fhir+xml"
-            headers.append((b"accept-patch", accepted))
-        if status in RETRY_AFTER:
-            headers.append((b"retry-after", b"%d" % RETRY_AFTER[status]))
-        content = json.encode(outcome(issues_of(error)))
-        return Answer(status, content, headers=tuple(headers))
-
     def _format_of_failure(self, headers: Mapping[bytes, bytes], format: Format) -> Format:
         """Errors come in the format asked for too, as far as it can be made out."""
         if format is not _DEFAULT_FORMAT:
@@ -249,6 +304,13 @@ class Endpoint:
             return negotiate(headers.get(b"accept", b"").decode("latin-1"))
         except FHIRError:
             return _DEFAULT_FORMAT
+
+    async def _front(self, request: Request) -> Answer:
+        if self._front_page is None:
+            from fhirserver.rest.front import FrontPage  # not loaded while no person looks
+
+            self._front_page = FrontPage()
+        return await self._front_page.answer(request)
 
     def _page(self, request: Request, status: int, content: bytes) -> tuple[bytes, HeaderList]:
         from fhirserver.rest.page import language_of, page  # not loaded while no person looks
@@ -263,6 +325,10 @@ class Endpoint:
             status=status,
         )
         return made.body, made.headers
+
+
+def _search_key(scope: Any, headers: Mapping[bytes, bytes]) -> tuple[bytes | None, ...]:
+    return scope["raw_path"], scope["query_string"], headers.get(b"host"), headers.get(b"accept")
 
 
 def _text(raw: bytes) -> str:
