@@ -17,6 +17,7 @@ ABSTRACT = ("Element", "BackboneElement", "Resource", "DomainResource")
 _KINDS = ("primitive-type", "complex-type", "resource")
 _FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 _REGEX = "http://hl7.org/fhir/StructureDefinition/regex"
+_MAXIMUM = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet"
 _CANONICAL = "http://hl7.org/fhir/StructureDefinition/"
 Row = dict[str, Any]
 
@@ -136,6 +137,9 @@ def _row(element: Resource, name: str, types: list[str]) -> Row:
     binding = element.get("binding", {})
     if "valueSet" in binding:
         row["binding"] = [binding["strength"], binding["valueSet"].partition("|")[0]]
+    for extension in binding.get("extension", ()):
+        if extension["url"] == _MAXIMUM and "valueCanonical" in extension:
+            row["maximum"] = extension["valueCanonical"].partition("|")[0]
     return row
 
 

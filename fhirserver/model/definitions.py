@@ -57,6 +57,7 @@ class _ElementRow(msgspec.Struct):
     modifier: bool = False
     attribute: bool = False
     binding: tuple[str, str] | None = None
+    maximum: str | None = None  # value set that no code may leave, when the binding allows it
 
 
 class _TypeRow(msgspec.Struct):
@@ -112,6 +113,14 @@ def type_definition(name: str) -> TypeDefinition:
     return TypeDefinition(name, row.kind, row.base, row.abstract, elements)
 
 
+def _required(row: _ElementRow, type_: str) -> str | None:
+    if row.binding is None or type_ not in _CODED:
+        return None
+    if row.binding[0] == "required":
+        return row.binding[1]
+    return row.maximum if type_ == "code" else None
+
+
 def _elements(row: _ElementRow) -> list[Element]:
     choice = row.name.removesuffix("[x]") if row.name.endswith("[x]") else None
     elements = []
@@ -128,7 +137,7 @@ def _elements(row: _ElementRow) -> list[Element]:
                 many=row.max != "1",
                 choice=choice,
                 primitive=type_ in PRIMITIVES,
-                required_binding=binding[1] if binding and binding[0] == "required" else None,
+                required_binding=_required(row, type_),
                 targets=named if is_pointer else (),
                 summary=row.summary,
                 modifier=row.modifier,

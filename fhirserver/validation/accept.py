@@ -168,23 +168,35 @@ class _Pass:
 
 def _choices(definition: TypeDefinition) -> Check | None:
     """At most one type of each choice is there, and one of each that is required."""
-    plain: dict[str, tuple[str, str]] = {}
+    names: dict[str, tuple[str, str]] = {}
     required: dict[str, set[str]] = {}
     for element in definition.elements.values():
         if element.choice is None:
             continue
+        pair = (element.choice, element.name)
         for name in (element.name, "_" + element.name):
-            plain[name] = (element.choice, element.name)
+            names[name] = pair
             if element.min:
                 required.setdefault(element.choice, set()).add(name)
-    if not plain:
+    if not names:
         return None
-    needed = tuple(frozenset(names) for names in required.values())
+    needed = tuple(frozenset(members) for members in required.values())
+    if needed:
+        return lambda node, _: (
+            _one_each(names, node) and not any(members.isdisjoint(node) for members in needed)
+        )
+    return lambda node, _: _one_each(names, node)
 
-    def check(node: Node, _: Scope) -> bool:
-        found = {plain[key] for key in node if key in plain}
-        if len(found) > 1 and len({choice for choice, _ in found}) != len(found):
-            return False
-        return all(not names.isdisjoint(node) for names in needed)
 
-    return check
+def _one_each(names: dict[str, tuple[str, str]], node: Node) -> bool:
+    first: tuple[str, str] | None = None
+    for key in node:
+        pair = names.get(key)
+        if pair is None:
+            continue
+        if first is None:
+            first = pair
+        elif pair is not first:
+            found = {names[key] for key in node if key in names}
+            return len({choice for choice, _ in found}) == len(found)
+    return True

@@ -92,27 +92,27 @@ def fault(type_: str, value: Any) -> tuple[str, str] | None:
     if type_ == "boolean":
         if type(value) is bool:
             return None
-        return "structure", f"must be true or false without quotes, not {_shown(value)}"
+        return "structure", f"must be true or false without quotes, not {shown(value)}"
     if type_ in RANGES or type_ == "decimal":
         return _number_fault(type_, value)
     if type(value) is not str:
-        return "structure", f"must be a string ({type_}), not {_shown(value)}"
+        return "structure", f"must be a string ({type_}), not {shown(value)}"
     return _text_fault(type_, value)
 
 
 def _number_fault(type_: str, value: Any) -> tuple[str, str] | None:
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
         quotes = ", without quotes" if isinstance(value, str) else ""
-        return "structure", f"must be a number ({type_}){quotes}, not {_shown(value)}"
+        return "structure", f"must be a number ({type_}){quotes}, not {shown(value)}"
     if isinstance(value, float | Decimal) and not Decimal(value).is_finite():
         return "value", f"{value} is not a {type_}"
     if type_ == "decimal":
         return None
     if type(value) is not int:
-        return "value", f"{_shown(value)} is not a whole number written without decimal point"
+        return "value", f"{shown(value)} is not a whole number written without decimal point"
     low, high = RANGES[type_]
     if not low <= value <= high:
-        return "value", f"{_shown(value)} is out of the range of {type_}, {low} to {high}"
+        return "value", f"{shown(value)} is out of the range of {type_}, {low} to {high}"
     return None
 
 
@@ -132,7 +132,7 @@ def _text_fault(type_: str, value: str) -> tuple[str, str] | None:
         return "value", f"has the control character U+{ord(control[0]):04X}"
     if not value.strip():
         return "value", "has white space only; leave the element out instead"
-    return "value", f"{_shown(value)} is not a valid {type_}: {_hint(type_, value)}"
+    return "value", f"{shown(value)} is not a valid {type_}: {_hint(type_, value)}"
 
 
 def _base64_fault(value: str) -> tuple[str, str] | None:
@@ -142,7 +142,7 @@ def _base64_fault(value: str) -> tuple[str, str] | None:
             return None
     except (binascii.Error, UnicodeEncodeError):
         pass
-    return "value", f"{_shown(value)} is not base64"
+    return "value", f"{shown(value)} is not base64"
 
 
 def _hint(type_: str, value: str) -> str:
@@ -182,7 +182,8 @@ def _hint_of_date(type_: str, value: str) -> str:
     return "its time has the form hh:mm:ss (seconds included) with a zone, Z or +hh:mm"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for a message: short and printable."""
     if isinstance(value, str):
         clean = "".join(c if c.isprintable() else "?" for c in value[:64])
         return f"'{clean}…'" if len(value) > 64 else f"'{clean}'"

@@ -9,6 +9,7 @@ import re
 
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.model.references import parse
+from fhirserver.validation.primitives import shown
 from fhirserver.validation.rule import Node, Scope
 
 _LITERAL = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9.-]{1,64}")
@@ -40,7 +41,7 @@ def _judge(text: str, stated: str | None, targets: frozenset[str], scope: Scope)
     if reference.kind == "conditional" and not scope.conditional_references:
         return (
             "value",
-            f"'{text[:64]}' is a conditional reference, which stands in transactions only",
+            f"{shown(text)} is a conditional reference, which stands in transactions only",
         )
     if reference.kind == "unknown":
         return "value", _unknown(text)
@@ -49,18 +50,18 @@ def _judge(text: str, stated: str | None, targets: frozenset[str], scope: Scope)
         if wrong:
             return wrong
         if stated and stated != reference.type:
-            return "value", f"'{text[:64]}' is not of the type '{stated[:40]}' that 'type' states"
+            return "value", f"{shown(text)} is not of the type {shown(stated)} that 'type' states"
     return _stated_fault(stated, targets) if stated else None
 
 
 def _unknown(text: str) -> str:
     head = text.partition("/")[0].partition("?")[0]
     if text.startswith("urn:"):
-        return f"'{text[:64]}' is neither a valid urn:uuid: nor urn:oid:"
+        return f"{shown(text)} is neither a valid urn:uuid: nor urn:oid:"
     if head and head.isalpha() and head not in RESOURCE_TYPES and "/" in text:
-        return f"'{text[:64]}' is no reference: '{head[:40]}' is not a resource type of R4"
+        return f"{shown(text)} is no reference: {shown(head)} is not a resource type of R4"
     return (
-        f"'{text[:64]}' is no reference: it has the form Type/id, an absolute URL, "
+        f"{shown(text)} is no reference: it has the form Type/id, an absolute URL, "
         "urn:uuid:…, urn:oid:… or #id"
     )
 
@@ -74,14 +75,14 @@ def _contained_fault(
             return None
         return "value", "'#' refers to the containing resource, from a contained one only (ref-1)"
     if id not in scope.contained_ids:
-        return "value", f"no contained resource has the id '{id[:64]}' (ref-1)"
+        return "value", f"no contained resource has the id {shown(id)} (ref-1)"
     for contained in scope.root.get("contained", ()):
         if isinstance(contained, dict) and contained.get("id") == id:
             type_ = contained.get("resourceType")
             if type_ not in _TYPE_NAMES:
                 return None  # its own fault is told where it stands
             if stated and stated != type_:
-                return "value", f"'#{id}' is a {type_}, not the {stated[:40]} that 'type' states"
+                return "value", f"{shown('#' + id)} is a {type_}, not what 'type' states"
             return _type_fault(type_, targets)
     return None
 
@@ -97,5 +98,5 @@ def _stated_fault(stated: str | None, targets: frozenset[str]) -> Fault | None:
     if stated is None or ":" in stated:
         return None
     if stated not in RESOURCE_TYPES:
-        return "value", f"'type' is '{stated[:40]}', which is not a resource type of R4"
+        return "value", f"'type' is {shown(stated)}, which is not a resource type of R4"
     return _type_fault(stated, targets)

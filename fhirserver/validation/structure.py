@@ -20,7 +20,7 @@ from fhirserver.model.definitions import (
 )
 from fhirserver.validation import binding, contained, names, narrative, references
 from fhirserver.validation.invariant import recommendations, rules
-from fhirserver.validation.primitives import fault, json_kind
+from fhirserver.validation.primitives import fault, json_kind, shown
 from fhirserver.validation.rule import MAX_DEPTH, Node, Scope
 
 MAX_ISSUES = 100
@@ -287,7 +287,7 @@ class Walk:
             self.findings.add(
                 "code-invalid",
                 place,
-                f"'{value[:64]}' is not in the required value set "
+                f"{shown(value)} is not in the required value set "
                 + binding.shown(element.required_binding)
                 + names.nearest_code(element.required_binding, value),
             )

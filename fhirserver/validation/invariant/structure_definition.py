@@ -164,7 +164,7 @@ def _bounds(node: Node, _: Scope) -> bool:
 
 def _maximum(node: Node, _: Scope) -> bool:
     high = node.get("max", "*")
-    return high == "*" or (high.isascii() and high.isdecimal())
+    return bool(high == "*" or (high.isascii() and high.isdecimal()))
 
 
 def _one_type(names: frozenset[str]) -> Check:

@@ -66,6 +66,7 @@ def test_bindings_targets_flags_and_attributes() -> None:
         "http://hl7.org/fhir/ValueSet/administrative-gender"
     )
     assert patient["maritalStatus"].required_binding is None
+    assert patient["language"].required_binding == "http://hl7.org/fhir/ValueSet/all-languages"
     assert patient["managingOrganization"].targets == ("Organization",)
     assert patient["active"].modifier
     assert patient["active"].summary

@@ -58,7 +58,9 @@ def test_every_required_binding_is_known_but_for_those_that_cannot_be_listed() -
     assert unlisted == {
         VS + "mimetypes",
         VS + "ucum-units",
+        VS + "all-languages",
         "http://loinc.org/vs/LL379-9",
+        "http://www.rfc-editor.org/bcp/bcp13.txt",
     }
 
 
