@@ -69,7 +69,7 @@ def _collect(value: dict[str, Any], pieces: list[str]) -> None:
             continue
         kind = type(member)
         if kind is str:
-            if len(member) > 1 and (member[:1].isalpha() or not member[:4].isdigit()):
+            if not (member[4:5] == member[7:8] == "-" and member[:4].isdigit()):  # a date
                 pieces.append(member)
         elif kind is dict:
             _collect(member, pieces)

@@ -306,7 +306,8 @@ def test_text_and_content_look_for_every_word(find: Any) -> None:
             "resourceType": "Condition",
             "id": "1",
             "text": {"status": "generated", "div": div},
-            "code": {"text": "Angine"},
+            "code": {"text": "Angine", "coding": [{"code": "4548-4"}]},
+            "recordedDate": "2020-01-01",
             "note": [{"text": "Revoir demain"}],
         },
     ]
@@ -320,6 +321,8 @@ def test_text_and_content_look_for_every_word(find: Any) -> None:
         ("_content=angine fievre demain", True),
         ("_content=angine absente", False),
         ("_content=fiev", False),
+        ("_content=4548-4", True),
+        ("_content=2020", False),
     ):
         assert bool(find(f"Condition?{query}", resources)) is found, query
     with pytest.raises(Invalid):
