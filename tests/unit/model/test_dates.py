@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirserver.model import dates
@@ -94,6 +94,7 @@ moments = st.datetimes(
 )
 
 
+@settings(deadline=None)
 @given(moments)
 def test_every_moment_is_read_as_what_the_calendar_says(moment: datetime) -> None:
     moment = moment.replace(microsecond=0)
@@ -102,11 +103,13 @@ def test_every_moment_is_read_as_what_the_calendar_says(moment: datetime) -> Non
     assert high - low == SECOND
 
 
+@settings(deadline=None)
 @given(st.integers(-62_000_000_000_000, 250_000_000_000_000))
 def test_instant_text_reads_back_as_the_same_millisecond(milliseconds: int) -> None:
     assert dates.interval(dates.instant(milliseconds * 1000))[0] == milliseconds * 1000
 
 
+@settings(deadline=None)
 @given(moments)
 def test_less_precise_text_covers_more_precise_text(moment: datetime) -> None:
     text = moment.astimezone(UTC).strftime("%Y").zfill(4) + moment.astimezone(UTC).strftime(
@@ -119,6 +122,7 @@ def test_less_precise_text_covers_more_precise_text(moment: datetime) -> None:
         outer = inner
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_an_interval_or_a_value_error(text: str) -> None:
     try:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirserver.errors import FHIRError, Invalid, NotSupported
@@ -138,6 +138,7 @@ def test_string_is_a_json_string() -> None:
     assert filter.value == 'a "b") é'
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='abeqcopr ()[]."\\not1\n', max_size=40) | st.text(max_size=20))
 def test_any_text_is_a_filter_or_refused(text: str) -> None:
     try:

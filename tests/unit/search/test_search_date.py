@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirserver.errors import Invalid
@@ -160,6 +160,7 @@ def meaning(prefix: str, sought: tuple[int, int], stored: tuple[int, int]) -> bo
     }[prefix]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]), ranges, ranges)
 def test_each_prefix_means_what_the_specification_says_of_sets(
     prefix: str, sought: tuple[int, int], stored: tuple[int, int]
@@ -168,6 +169,7 @@ def test_each_prefix_means_what_the_specification_says_of_sets(
     assert holds(test, DateEntry("date", *stored)) is meaning(prefix, sought, stored)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_a_test_or_refused(text: str) -> None:
     try:

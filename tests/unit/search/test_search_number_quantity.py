@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirserver.errors import Invalid
@@ -151,6 +151,7 @@ def test_quantity_that_cannot_be_read_is_refused(value: str, find: Any) -> None:
         find(f"Observation?value-quantity={value}", [])
 
 
+@settings(deadline=None)
 @given(
     st.decimals(-1000, 1000, places=2),
     st.decimals(-1000, 1000, places=2),
@@ -172,6 +173,7 @@ def test_points_compare_as_decimals_do(a: Decimal, b: Decimal, prefix: str) -> N
     assert holds(test, NumberEntry("x", float(a), float(a))) is expected
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789.eE+-|\\$,gtl ", max_size=20))
 def test_any_text_is_a_quantity_or_refused(text: str) -> None:
     try:
