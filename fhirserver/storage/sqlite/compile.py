@@ -209,7 +209,7 @@ def match_predicate(c: Compiler, node: Shape, type: int, key: str) -> str:
         return parts
     table, param, where = parts
     return (
-        f"EXISTS (SELECT 1 FROM {table.name} {a}"
+        f"EXISTS (SELECT 1 FROM {table.name} {a} {table.by_key}"
         f" WHERE {a}.key={key} AND {a}.param={param} AND {where})"
     )
 
@@ -248,7 +248,8 @@ def match_postings(c: Compiler, node: Shape, type: int) -> list[str] | None:
         equal = compile_test(("eq", fixed[1], slot), {fixed[1]: f"{a}.{fixed[1]}"}, table.symbols)
         where = both([equal, *(compile_test(part, columns, table.symbols) for part in rest)])
         made.append(
-            f"SELECT {a}.key AS key FROM {table.name} {a} WHERE {a}.param={param} AND {where}"
+            f"SELECT {a}.key AS key FROM {table.name} {a} {table.by(fixed[1])}"
+            f" WHERE {a}.param={param} AND {where}"
         )
     return made
 
@@ -305,9 +306,10 @@ def present_predicate(c: Compiler, node: Shape, type: int, key: str) -> str:
     if kind == Kind.WORD:
         token = presence_token(param)
         return f"EXISTS (SELECT 1 FROM word WHERE word MATCH '\"{token}\"' AND rowid={key})"
-    a, b = c.alias(), c.alias()
+    a, b, table = c.alias(), c.alias(), TABLES[kind]
     return (
-        f"(EXISTS (SELECT 1 FROM {TABLES[kind].name} {a} WHERE {a}.key={key} AND {a}.param={param})"
+        f"(EXISTS (SELECT 1 FROM {table.name} {a} {table.by_key}"
+        f" WHERE {a}.key={key} AND {a}.param={param})"
         f" OR EXISTS (SELECT 1 FROM bare {b} WHERE {b}.key={key} AND {b}.param={param}))"
     )
 
@@ -346,13 +348,15 @@ def _composite(c: Compiler, node: Shape, type: int, key: str | None) -> str:
     for number in range(1, len(kinds)):
         a = c.alias()
         where.append(
-            f"EXISTS (SELECT 1 FROM composite {a} WHERE {a}.key={first}.key AND {a}.param={param}"
+            f"EXISTS (SELECT 1 FROM composite {a} INDEXED BY composite_key"
+            f" WHERE {a}.key={first}.key AND {a}.param={param}"
             f" AND {a}.element={first}.element AND {a}.component={number}"
             f" AND {_component(kinds[number], tests[number], a)})"
         )
     if key is not None:
         where.append(f"{first}.key={key}")
-    return f"SELECT {first}.key AS key FROM composite {first} WHERE {both(where)}"
+    index = "" if key is None else " INDEXED BY composite_key"
+    return f"SELECT {first}.key AS key FROM composite {first}{index} WHERE {both(where)}"
 
 
 def composite_predicate(c: Compiler, node: Shape, type: int, key: str) -> str:
@@ -377,8 +381,8 @@ def chain_predicate(c: Compiler, node: Shape, type: int, key: str) -> str:
         where = c.predicate(target, other, f"{t}.key")
         if where != FALSE:
             made.append(
-                f"EXISTS (SELECT 1 FROM reference {e} CROSS JOIN resource {t}"
-                f" ON {t}.type={other} AND {t}.id={e}.id"
+                f"EXISTS (SELECT 1 FROM reference {e} INDEXED BY reference_key"
+                f" CROSS JOIN resource {t} ON {t}.type={other} AND {t}.id={e}.id"
                 f" WHERE {e}.key={key} AND {e}.param={param} AND +{e}.type={other}"
                 f" AND {t}.content IS NOT NULL AND {where})"
             )
@@ -426,7 +430,8 @@ def has_select(c: Compiler, node: Shape, type: int) -> str | None:
     s, e, r = c.alias(), c.alias(), c.alias()
     return (
         f"SELECT {r}.key AS key FROM ({c.select_or_walk(source, others[0])}) {s}"
-        f" CROSS JOIN reference {e} ON {e}.key={s}.key AND {e}.param={param} AND +{e}.type={type}"
+        f" CROSS JOIN reference {e} INDEXED BY reference_key"
+        f" ON {e}.key={s}.key AND {e}.param={param} AND +{e}.type={type}"
         f" CROSS JOIN resource {r} ON {r}.type={type} AND {r}.id={e}.id"
         f" AND {r}.content IS NOT NULL"
     )

@@ -17,7 +17,15 @@ LIMIT = 200_000
 class Names:
     """Looks names up on one connection; `learn_*` add what is missing (inside a transaction)."""
 
-    __slots__ = ("_connection", "_params", "_symbols", "_type_names", "_types")
+    __slots__ = (
+        "_connection",
+        "_learning",
+        "_params",
+        "_symbols",
+        "_type_names",
+        "_types",
+        "symbols",
+    )
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
@@ -25,10 +33,15 @@ class Names:
         self._symbols: dict[str, int] = {}
         self._types: dict[str, int] = {}
         self._type_names: dict[int, str] = {}
+        self._learning: dict[int, Params] = {}
+        #: Text to number; asking for an unknown one learns it.
+        self.symbols = Symbols(self)
 
     def forget(self) -> None:
         """After a rollback: numbers given in it are void."""
         self._params.clear()
+        self._learning.clear()
+        self.symbols.clear()
         self._symbols.clear()
         self._types.clear()
         self._type_names.clear()
@@ -89,6 +102,13 @@ class Names:
             self._type_names[number] = name
         return number
 
+    def params(self, type: int) -> Params:
+        """Code to number of a type's parameters; asking for an unknown one learns it."""
+        found = self._learning.get(type)
+        if found is None:
+            found = self._learning[type] = Params(self, type)
+        return found
+
     def learn_param(self, type: int, code: str) -> int:
         number = self.param(type, code)
         if number is None:
@@ -101,4 +121,28 @@ class Names:
         if number is None:
             self._connection.execute("INSERT INTO symbol(text) VALUES(?)", (text,))
             number = self._symbols[text] = self._connection.last_insert_rowid()
+        return number
+
+
+class Symbols(dict[str, int]):
+    """What `Names.learn_symbol` said, without a call for what is known."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def __missing__(self, text: str) -> int:
+        if len(self) > LIMIT:
+            self.clear()
+        number = self[text] = self._names.learn_symbol(text)
+        return number
+
+
+class Params(dict[str, int]):
+    """What `Names.learn_param` said of one type."""
+
+    def __init__(self, names: Names, type: int) -> None:
+        self._names, self._type = names, type
+
+    def __missing__(self, code: str) -> int:
+        number = self[code] = self._names.learn_param(self._type, code)
         return number

@@ -50,7 +50,7 @@ class Key:
             return "NULL"
         extreme = "max" if self.descending else "min"
         return (
-            f"(SELECT {extreme}({a}.{self.field}) FROM {self.table.name} {a}"
+            f"(SELECT {extreme}({a}.{self.field}) FROM {self.table.name} {a} {self.table.by_key}"
             f" WHERE {a}.key={key} AND {a}.param={self.param})"
         )
 
@@ -77,9 +77,7 @@ def order_by(keys: Sequence[Key], values: Sequence[str], key: str) -> str:
     for each, value in zip(keys, values, strict=True):
         if each.empty:
             continue
-        if each.column is None:
-            terms.append(f"{value} IS NULL")
-        terms.append(f"{value} DESC" if each.descending else value)
+        terms.append(value + (" DESC" if each.descending else " ASC NULLS LAST"))
     return ",".join([*terms, key])
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from fhirserver.storage.sqlite.names import Names
+    from fhirserver.storage.sqlite.names import Names, Symbols
 
 Row = tuple[Any, ...]
 
@@ -113,18 +113,17 @@ def add_rows(
     names: Names, type: int, key: int, entries: Sequence[tuple[Any, ...]], rows: Rows
 ) -> None:
     """Append the rows of a resource's entries to `rows`."""
-    params: dict[str, int] = {}
+    params = names.params(type)
+    symbols = names.symbols
+    tables = rows.tables
     words: dict[str, None] = {}
     element = 0
     for entry in entries:
-        code = entry[0]
-        param = params.get(code)
-        if param is None:
-            param = params[code] = names.learn_param(type, code)
+        param = params[entry[0]]
         made = type_of(entry)
         if made is CompositeEntry:
             for component, part in enumerate(entry[1]):
-                values = COLUMNS[type_of(part)](names, part)
+                values = COLUMNS[type_of(part)](symbols, part)
                 rows.composite.append(
                     (param, component, values[0], key, element, *values[1:], *PAD[len(values)])
                 )
@@ -134,12 +133,14 @@ def add_rows(
                 words[presence_token(param)] = None
             else:
                 rows.bare.append((param, key))
+        elif made is TokenEntry:
+            tables[Kind.TOKEN].append((param, entry[2], key, symbols[entry[1]]))
         elif made is WordEntry:
             words[presence_token(param)] = None
             words[word_token(param, entry[1])] = None
         else:
-            first, *rest = COLUMNS[made](names, entry)
-            rows.tables[KINDS[made]].append((param, first, key, *rest))
+            first, *rest = COLUMNS[made](symbols, entry)
+            tables[KINDS[made]].append((param, first, key, *rest))
     if words:
         rows.words.append((key, " ".join(words)))
 
@@ -150,36 +151,41 @@ type_of = type
 PAD = {width: (0,) * (5 - width) for width in range(1, 6)}
 
 
-def _string(names: Names, entry: Any) -> Row:
+def _string(symbols: Symbols, entry: Any) -> Row:
     return entry[1], entry[2]
 
 
-def _token(names: Names, entry: Any) -> Row:
-    return entry[2], names.learn_symbol(entry[1])
+def _token(symbols: Symbols, entry: Any) -> Row:
+    return entry[2], symbols[entry[1]]
 
 
-def _reference(names: Names, entry: Any) -> Row:
-    return entry[2], names.learn_symbol(entry[1])
+def _reference(symbols: Symbols, entry: Any) -> Row:
+    return entry[2], symbols[entry[1]]
 
 
-def _date(names: Names, entry: Any) -> Row:
+def _date(symbols: Symbols, entry: Any) -> Row:
     return entry[1], entry[2]
 
 
-def _number(names: Names, entry: Any) -> Row:
+def _number(symbols: Symbols, entry: Any) -> Row:
     return float(entry[1]), float(entry[2])
 
 
-def _quantity(names: Names, entry: Any) -> Row:
-    learn = names.learn_symbol
-    return float(entry[1]), float(entry[2]), learn(entry[3]), learn(entry[4]), learn(entry[5])
+def _quantity(symbols: Symbols, entry: Any) -> Row:
+    return (
+        float(entry[1]),
+        float(entry[2]),
+        symbols[entry[3]],
+        symbols[entry[4]],
+        symbols[entry[5]],
+    )
 
 
-def _uri(names: Names, entry: Any) -> Row:
+def _uri(symbols: Symbols, entry: Any) -> Row:
     return (entry[1],)
 
 
-def _position(names: Names, entry: Any) -> Row:
+def _position(symbols: Symbols, entry: Any) -> Row:
     return float(entry[1]), float(entry[2])
 
 
@@ -193,7 +199,7 @@ KINDS: dict[type, Kind] = {
     UriEntry: Kind.URI,
     PositionEntry: Kind.POSITION,
 }
-COLUMNS: dict[type, Callable[[Names, Any], Row]] = {
+COLUMNS: dict[type, Callable[[Symbols, Any], Row]] = {
     StringEntry: _string,
     TokenEntry: _token,
     ReferenceEntry: _reference,

@@ -28,6 +28,8 @@ KEPT = 5_000
 #: Seconds after which a probe is made anew.
 PROBE_SECONDS = 60.0
 SIZE_SECONDS = 10.0
+#: Criteria whose rows take several look-ups each.
+COSTLY = {"chain", "has", "composite", "any", "all"}
 #: Columns of a row: those of `statement.RESOURCE`, then the sort values.
 WIDTH = 7
 KEY = 5
@@ -186,6 +188,8 @@ class Searcher:
             if part.select is None:
                 continue
             limit = self._probe_limit()
+            if part.node[0] in COSTLY:
+                limit //= 4
             found = self._probe(statements, place, limit, values)
             if found < limit and (best == WALK or found < fewest):
                 best, fewest = place, found
@@ -220,8 +224,8 @@ class Searcher:
         until, limit = self._limit
         if until < now:
             size = self._connection.execute("SELECT max(key) FROM resource").get or 0
-            limit = max(200, min(20_000, 10 * math.isqrt(size)))
+            limit = max(256, min(20_000, 4 * math.isqrt(size)))
             # Powers of two, so that probes keep their text while the store grows.
-            limit = 1 << limit.bit_length()
+            limit = 1 << (limit.bit_length() - 1)
             self._limit = (now + SIZE_SECONDS, limit)
         return limit

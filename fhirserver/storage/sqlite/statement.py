@@ -168,7 +168,7 @@ class Statements:
             ]
             inner = (
                 f"SELECT d.key AS key,{','.join(columns)} FROM ({self.keyed(driver, False, '')}) d"
-                " CROSS JOIN resource q ON q.key=d.key"
+                f"{self._joined_resource(keys, 'd.key')}"
             )
             names = [f"s{place}" for place in range(len(keys))]
             where = "" if after is None else f" WHERE {self._beyond(keys, names, 'key', after)}"
@@ -207,7 +207,7 @@ class Statements:
             where = [
                 f"s.type={self.type}",
                 "s.content IS NOT NULL",
-                f"NOT EXISTS (SELECT 1 FROM {first.table.name} {a}"
+                f"NOT EXISTS (SELECT 1 FROM {first.table.name} {a} {first.table.by_key}"
                 f" WHERE {a}.key=s.key AND {a}.param={first.param})",
                 *self._others(WALK, "s.key"),
             ]
@@ -254,7 +254,7 @@ class Statements:
             other = ",".join(f"s.{field}" for field in rest)
             same = f" OR ({a}.{f}=s.{f} AND ({mine})<({other}))"
         return (
-            f"NOT EXISTS (SELECT 1 FROM {key.table.name} {a} WHERE {a}.key=s.key"
+            f"NOT EXISTS (SELECT 1 FROM {key.table.name} {a} {key.table.by_key} WHERE {a}.key=s.key"
             f" AND {a}.param={key.param} AND ({a}.{f}{op}s.{f}{same}))"
         )
 
@@ -284,9 +284,10 @@ class Statements:
         rest = order_by(keys[1:], values[1:], "s.key")
         direction = " DESC" if first.descending else ""
         columns = "".join(f",{value} AS s{place}" for place, value in enumerate(values))
-        join = " CROSS JOIN resource q ON q.key=s.key" if len(keys) > 1 else ""
+        join = self._joined_resource(keys, "s.key")
+        index = first.table.by(first.field)
         return self._joined(
-            f"SELECT s.key AS key{columns} FROM {first.table.name} s{join}"
+            f"SELECT s.key AS key{columns} FROM {first.table.name} s {index}{join}"
             f" WHERE {both(where)} ORDER BY {values[0]}{direction},{rest}",
             len(keys),
             after,
@@ -307,11 +308,16 @@ class Statements:
         return self._joined(
             f"WITH RECURSIVE v(x) AS (SELECT ({highest}{start}) UNION ALL"
             f" SELECT ({highest} AND {f}<v.x) FROM v WHERE v.x IS NOT NULL)"
-            f" SELECT s.key AS key,s.{f} AS s0 FROM v CROSS JOIN {table} s"
+            f" SELECT s.key AS key,s.{f} AS s0 FROM v CROSS JOIN {table} s {first.table.by(f)}"
             f" ON s.param={p} AND s.{f}=v.x{beyond_key} WHERE {where}",
             1,
             after,
         )
+
+    def _joined_resource(self, keys: Sequence[Key], key: str) -> str:
+        if all(each.column is None for each in keys):
+            return ""
+        return f" CROSS JOIN resource q ON q.key={key}"
 
     def _beyond(
         self, keys: Sequence[Key], values: Sequence[str], key: str, after: Sequence[Any]

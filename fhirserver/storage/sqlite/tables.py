@@ -32,6 +32,17 @@ class Table:
         return ("param", self.fields[0], "key", *self.fields[1:])
 
     @property
+    def by_key(self) -> str:
+        """Forces the index that finds the rows of one resource."""
+        return f"INDEXED BY {self.name}_key"
+
+    def by(self, field: str) -> str:
+        """Forces the index that lies in the order of `field`."""
+        if field == self.fields[0]:
+            return f"INDEXED BY sqlite_autoindex_{self.name}_1"
+        return f"INDEXED BY {next(name for name, led in self.seconds if led == field)}"
+
+    @property
     def insert(self) -> str:
         marks = ",".join("?" * len(self.columns))
         columns = ",".join(self.columns)
