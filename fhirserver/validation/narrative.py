@@ -6,11 +6,9 @@ https://hl7.org/fhir/R4/narrative.html (invariants txt-1 and txt-2)
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from xml.parsers import expat
 
 XHTML = "http://www.w3.org/1999/xhtml"
-_LARGEST_CACHED = 2048
 
 # The parts of HTML 4.01 that the clause names, without forms, frames, scripts and objects.
 # fmt: off
@@ -48,10 +46,6 @@ class _Refused(Exception):
 
 def fault(div: str) -> str | None:
     """Why `div` is no safe XHTML of FHIR; None when it is."""
-    return _cached(div) if len(div) <= _LARGEST_CACHED else _fault(div)
-
-
-def _fault(div: str) -> str | None:
     checker = _Checker()
     try:
         checker.parse(div)
@@ -64,9 +58,6 @@ def _fault(div: str) -> str | None:
     if not checker.has_content:
         return "has neither text nor image"
     return None
-
-
-_cached = lru_cache(maxsize=512)(_fault)
 
 
 def _hint(text: str) -> str:

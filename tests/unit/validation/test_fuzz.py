@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import random
+import time
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -213,3 +214,27 @@ def test_huge_arrays_of_right_values_are_accepted(validator) -> None:
 def test_what_is_no_resource_is_refused(validator, value) -> None:
     with pytest.raises(Invalid):
         validator.check(value)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"name": [{"family": "a" * 1_000_000 + "\x01"}]},
+        {"name": [{"family": " " * 1_000_000}]},
+        {"language": "a " * 500_000},
+        {"language": "en" + "-abcde" * 100_000 + "_"},
+        {"implicitRules": "a" * 1_000_000 + " "},
+        {"birthDate": "2" * 1_000_000},
+        {"extension": [{"url": "a:b", "valueOid": "urn:oid:1" + ".1" * 500_000 + "x"}]},
+        {"photo": [{"contentType": "a/b" + ";a=b" * 250_000 + ";", "data": "a" * 1_000_001}]},
+        {"photo": [{"contentType": "a/b" + "; " * 500_000 + "?"}]},
+        {"managingOrganization": {"reference": "A/" * 500_000}},
+        {"gender": "m" * 1_000_000},
+        {"text": {"status": "generated", "div": "<div " + "a" * 1_000_000}},
+    ],
+    ids=lambda members: next(iter(members)),
+)
+def test_long_bad_values_take_no_long_time(validator, members) -> None:
+    start = time.process_time()
+    assert validator.validate({"resourceType": "Patient", **members})
+    assert time.process_time() - start < 2
