@@ -32,10 +32,28 @@ MOST = 300
 
 #: What shapes a result or reaches to other resources is no constraint of a resource.
 _NOT_CONSTRAINTS = frozenset(
-    (
-        "_contained _containedType _content _count _cursor _elements _filter _format _has _include "
-        "_list _pretty _query _revinclude _score _sort _summary _text _total _type"
-    ).split(" ")
+    {
+        "_contained",
+        "_containedType",
+        "_content",
+        "_count",
+        "_cursor",
+        "_elements",
+        "_filter",
+        "_format",
+        "_has",
+        "_include",
+        "_list",
+        "_pretty",
+        "_query",
+        "_revinclude",
+        "_score",
+        "_sort",
+        "_summary",
+        "_text",
+        "_total",
+        "_type",
+    }
 )
 _LOWER_TYPES = {name.lower(): name for name in RESOURCE_TYPES}
 
