@@ -41,8 +41,8 @@ def raw_answer(request: Request, version: Version) -> Answer | None:
         if named is not None and named.type in _FHIR_ONLY and named.q > 0:
             return None
     resource = json.decode_stored(version.content)
-    content_type = resource.get("contentType")
-    parsed = media_range(content_type) if isinstance(content_type, str) else None
+    content_type = str(resource.get("contentType", ""))
+    parsed = media_range(content_type)
     if parsed is None or "data" not in resource or not _one_line(content_type):
         return None
     if not accepts_type(accept, parsed.type):

@@ -147,8 +147,7 @@ class Endpoint:
             return False
         request, handler, content_type = known
         try:
-            async with asyncio.timeout(self._limits.seconds):
-                answer = await handler(request)
+            answer = await handler(request)  # the engine bounds its own time
         except Exception:  # the long way tells the client
             return False
         content = answer.content or b""
@@ -282,9 +281,9 @@ class Endpoint:
 
     async def _perform(self, request: Request, format: Format) -> Answer:
         handler = handler_of(request)
-        if format.kind == HTML and not request.segments and not request.search_parameters:
-            if request.method in ("GET", "HEAD"):
-                return await self._front(request)
+        browsed = format.kind == HTML and request.method in ("GET", "HEAD")
+        if browsed and not request.segments and not request.search_parameters:
+            return await self._front(request)
         if request.method in ("GET", "HEAD") or request.segments[-1:] == ("_search",):
             # Nothing is half done when such a request is given up.
             async with asyncio.timeout(self._limits.seconds):

@@ -111,6 +111,14 @@ def test_browser_gets_a_page(fhir, path):
         assert response.text.lstrip().lower().startswith("<!doctype html")
 
 
+def test_browser_gets_a_front_page_at_the_base(fhir, path):
+    response = fhir.get("", headers={"accept": BROWSER})
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert "Patient" in response.text
+    assert "metadata" in response.text
+
+
 def test_browser_gets_errors_as_a_page(fhir, tag):
     response = fhir.get(f"/Patient/{tag}", headers={"accept": BROWSER})
     assert response.status_code == 404
