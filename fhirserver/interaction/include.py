@@ -1,32 +1,37 @@
 """Resources beside the matches of a search: `_include` and `_revinclude`
 (https://hl7.org/fhir/R4/search.html#include).
 
-An include follows the index entries of a reference parameter: literal references, those to one
-version (which is then what is included) and canonical URLs. Each resource comes once on a page,
+An include follows the values of a reference parameter: literal references, those to one version
+(which is then what is included) and canonical URLs. Each resource comes once on a page,
 and never beside itself as a match. Every look-up is an ordinary permitted read.
 """
 
 from __future__ import annotations
 
-import re
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from fhirserver.errors import Issue
+from fhirserver.model import references
 from fhirserver.model.definitions import RESOURCE_TYPES
+from fhirserver.model.fhirpath import compile_path
 from fhirserver.model.json import decode_stored
-from fhirserver.search.entries import ReferenceEntry
 from fhirserver.search.expression import AnyOf, Both, Compare, Either, Kind, Match, Query
 from fhirserver.search.result import include_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
+    from fhirserver.conformance.search_parameter import SearchParameter
     from fhirserver.interaction.context import Context
     from fhirserver.model.version import Version
     from fhirserver.search.parse import Search
     from fhirserver.search.result import Include
 
-_VERSIONED = re.compile(r"([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})/_history/([0-9]{1,18})")
+    _Path = tuple[str | None, SearchParameter, Callable[[dict[str, Any]], list[Any]]]
+
+_compiled = cache(compile_path)
 
 
 async def include(
@@ -37,8 +42,8 @@ async def include(
     fresh: Sequence[Version] = matches
     first = True
     for _ in range(ctx.limits.include_rounds):
-        includes = [i for i in search.includes if first or i.iterate]
-        revincludes = [i for i in search.revincludes if first or i.iterate]
+        includes = tuple(i for i in search.includes if first or i.iterate)
+        revincludes = tuple(i for i in search.revincludes if first or i.iterate)
         if not (includes or revincludes) or not fresh:
             return page.included, ()
         before = len(page.included)
@@ -73,6 +78,7 @@ class _Page:
     def __init__(self, ctx: Context, matches: Iterable[Version]) -> None:
         self._ctx = ctx
         self._seen = {(v.type, v.id) for v in matches}
+        self._paths_of: dict[tuple[str, tuple[Include, ...]], list[_Path]] = {}
         self.included: list[Version] = []
         self.cut = False
 
@@ -86,54 +92,63 @@ class _Page:
         self._seen.add(identity)
         self.included.append(version)
 
-    async def follow(self, includes: Sequence[Include], sources: Sequence[Version]) -> None:
+    async def follow(self, includes: tuple[Include, ...], sources: Sequence[Version]) -> None:
         targets: dict[_Target, None] = {}
         canonicals: dict[tuple[str, ...], list[str]] = {}
         for source in sources:
-            wanted = [i for i in includes if i.type in (source.type, "*")]
-            if not wanted or source.content is None:
+            paths = self._paths(includes, source.type)
+            if not paths or source.content is None:
                 continue
-            entries = self._ctx.indexer.entries(decode_stored(source.content))
-            references = [e for e in entries if isinstance(e, ReferenceEntry) and e.id]
-            for one in wanted:
-                for entry in references:
-                    if one.param not in (entry.param, "*") or ":" in entry.param:
-                        continue
-                    self._take(source.type, one, entry, targets, canonicals)
+            resource = decode_stored(source.content)
+            for target, parameter, path in paths:
+                for value in path(resource):
+                    self._take(value, target, parameter, targets, canonicals)
         await self._read(targets)
         for types, urls in canonicals.items():
-            await self._search(
-                Query(types, Match("url", Kind.URI, Compare("value", "in", tuple(urls))))
-            )
+            named = Match("url", Kind.URI, Compare("value", "in", tuple(dict.fromkeys(urls))))
+            await self._search(Query(types, named))
+
+    def _paths(self, includes: tuple[Include, ...], type: str) -> list[_Path]:
+        """What to follow from a resource of `type`: the target type asked for, the parameter and
+        its path."""
+        found = self._paths_of.get((type, includes))
+        if found is None:
+            found = self._paths_of[type, includes] = [
+                (one.target, parameter, _compiled(parameter.expression))
+                for one in includes
+                for parameter in include_parameters(self._ctx.registry, one, type)
+                if parameter.expression
+            ]
+        return found
 
     def _take(
         self,
-        source: str,
-        one: Include,
-        entry: ReferenceEntry,
+        value: Any,
+        wanted: str | None,
+        parameter: SearchParameter,
         targets: dict[_Target, None],
         canonicals: dict[tuple[str, ...], list[str]],
     ) -> None:
-        assert entry.id is not None
-        if entry.type:
-            if one.target in (None, entry.type):
-                targets[_Target(entry.type, entry.id)] = None
+        if isinstance(value, str):
+            types = tuple(
+                type
+                for type in parameter.targets
+                if wanted in (None, type) and self._ctx.registry.parameter(type, "url") is not None
+            )
+            if types:
+                canonicals.setdefault(types, []).append(value.partition("|")[0])
             return
-        versioned = _VERSIONED.fullmatch(entry.id)
-        if versioned is not None:
-            if one.target in (None, versioned[1]):
-                targets[_Target(versioned[1], versioned[2], int(versioned[3]))] = None
+        text = value.get("reference") if isinstance(value, dict) else None
+        if not isinstance(text, str):
             return
-        parameter = self._ctx.registry.parameter(source, entry.param)
-        if parameter is None:
+        reference = references.parse(text, self._ctx.local_bases)
+        if reference.kind != "literal" or wanted not in (None, reference.type):
             return
-        types = tuple(
-            type
-            for type in parameter.targets
-            if one.target in (None, type) and self._ctx.registry.parameter(type, "url") is not None
-        )
-        if types:
-            canonicals.setdefault(types, []).append(entry.id)
+        version = reference.version
+        if version is not None and version.isascii() and version.isdecimal():
+            targets[_Target(reference.type, reference.id, int(version))] = None
+        # Where the version is not to be had, the resource as it is now stands in.
+        targets[_Target(reference.type, reference.id)] = None
 
     async def _read(self, targets: Iterable[_Target]) -> None:
         """Read what is referenced; one version where the reference names it."""

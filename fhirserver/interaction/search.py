@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fhirserver.access.store import InvalidCursor
-from fhirserver.errors import Invalid, Issue
+from fhirserver.errors import Invalid, Issue, NotFound
 from fhirserver.interaction.compartment import member_types, within
 from fhirserver.interaction.contained import search_contained
 from fhirserver.interaction.include import include
@@ -53,8 +53,10 @@ async def search(
     type it can hold. `parsed`: what an earlier call made of the same parameters, to spare reading
     them again. Raises Invalid, NotFound for a type the compartment cannot hold.
     """
+    by_type = False
     if compartment is not None and not types:
-        types = member_types(ctx.registry, compartment[0])
+        types = _stated(member_types(ctx.registry, compartment[0]), parameters)
+        by_type = True
     cursor, parameters = _cursor_of(parameters)
     if parsed is None:
         parsed = parse(
@@ -69,16 +71,19 @@ async def search(
             terminology=ctx.terminology,
         )
     query = replace(parsed.query, after=cursor)
-    if compartment is not None:
-        name, id = compartment
-        inside = within(ctx.registry, name, id, query.types)
-        everything = isinstance(query.where, Everything)
-        query = replace(query, where=inside if everything else All((inside, query.where)))
+    by_type = by_type and not query.sort and parsed.contained == "false"
+    if compartment is not None and by_type:
+        parts = [_inside(ctx, replace(query, types=(type,)), compartment) for type in query.types]
+    elif compartment is not None:
+        query = _inside(ctx, query, compartment)
     issues = _ignored(parsed)
     if parsed.contained != "false":
         matches, following, total = await search_contained(ctx, parsed, query)
+    elif by_type:
+        total = await _total(ctx, parsed, parts)
+        matches, following = await _page_by_type(ctx, parsed, parts, cursor)
     else:
-        total = await _total(ctx, parsed, query)
+        total = await _total(ctx, parsed, [query])
         matches, following = await _page(ctx, parsed, query)
     included: list[Version] = []
     if matches and (parsed.includes or parsed.revincludes):
@@ -116,14 +121,65 @@ async def _page(ctx: Context, parsed: Search, query: Query) -> tuple[list[Versio
     try:
         page = await ctx.store.search(query)
     except InvalidCursor as error:
-        raise Invalid("_cursor is not one this server gave for this search.") from error
+        raise _foreign_cursor() from error
     return page.versions, page.next
 
 
-async def _total(ctx: Context, parsed: Search, query: Query) -> int | None:
-    if only_counts(parsed) or parsed.total == "accurate":
-        return await ctx.store.count(query)
-    if parsed.total == "estimate":
-        # Counting stops at the limit: what is more is told as the limit, which is an estimate.
-        return await ctx.store.count(query, ctx.limits.estimate)
-    return None
+async def _page_by_type(
+    ctx: Context, parsed: Search, parts: list[Query], cursor: str | None
+) -> tuple[list[Version], str | None]:
+    """A page of a whole compartment: one type after the other, so that each step is a look-up in
+    one index however many resources the server has. The cursor names the type."""
+    if only_counts(parsed):
+        return [], None
+    first, _, after = cursor.partition(":") if cursor else (parts[0].types[0], "", "")
+    places = [place for place, part in enumerate(parts) if part.types == (first,)]
+    if not places:
+        raise _foreign_cursor()
+    found: list[Version] = []
+    for place in range(places[0], len(parts)):
+        part = replace(parts[place], count=parsed.query.count - len(found), after=after or None)
+        versions, following = await _page(ctx, parsed, part)
+        found += versions
+        if following is not None:
+            return found, f"{part.types[0]}:{following}"
+        if len(found) >= parsed.query.count and place + 1 < len(parts):
+            return found, f"{parts[place + 1].types[0]}:"
+        after = ""
+    return found, None
+
+
+async def _total(ctx: Context, parsed: Search, parts: list[Query]) -> int | None:
+    accurate = only_counts(parsed) or parsed.total == "accurate"
+    if not accurate and parsed.total != "estimate":
+        return None
+    total = 0
+    for part in parts:
+        # Counting for an estimate stops at the limit: what is more is told as the limit.
+        total += await ctx.store.count(part, None if accurate else ctx.limits.estimate - total)
+        if not accurate and total >= ctx.limits.estimate:
+            break
+    return total
+
+
+def _inside(ctx: Context, query: Query, compartment: tuple[str, str]) -> Query:
+    name, id = compartment
+    inside = within(ctx.registry, name, id, query.types)
+    everything = isinstance(query.where, Everything)
+    return replace(query, where=inside if everything else All((inside, query.where)))
+
+
+def _stated(members: tuple[str, ...], parameters: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The types of a compartment that `_type` asks for, all of them without it."""
+    stated = [value for name, value in parameters if name == "_type"]
+    if not stated:
+        return members
+    types = tuple(dict.fromkeys(type for type in stated[0].split(",") if type))
+    for type in types:
+        if type not in members:
+            raise NotFound(f"{type[:80]} is never in this compartment.")
+    return types or members
+
+
+def _foreign_cursor() -> Invalid:
+    return Invalid("_cursor is not one this server gave for this search.")

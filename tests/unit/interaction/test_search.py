@@ -241,6 +241,38 @@ async def test_compartment_search(filled):
     assert (await find(filled, "Observation", compartment=("Patient", "none"))).matches == []
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+async def test_whole_compartment_pages_through_its_types(filled, count):
+    seen, cursor = [], None
+    for _ in range(10):
+        more = [("_cursor", cursor)] if cursor else []
+        asked = [("_count", str(count)), ("_total", "accurate"), *more]
+        result = await find(filled, "", *asked, compartment=("Patient", "a"))
+        assert result.total == 3
+        assert len(result.matches) <= count
+        seen += ids(result.matches)
+        cursor = result.next
+        if cursor is None:
+            break
+    assert seen == ["Patient/a", "Observation/1", "Observation/2"]
+
+
+async def test_whole_compartment_takes_types_sort_and_totals(filled):
+    within = {"compartment": ("Patient", "a")}
+    result = await find(filled, "", ("_type", "Observation"), **within)
+    assert ids(result.matches) == ["Observation/1", "Observation/2"]
+    result = await find(filled, "", ("_sort", "-_id"), **within)
+    assert ids(result.matches) == ["Patient/a", "Observation/2", "Observation/1"]
+    assert (await find(filled, "", ("_summary", "count"), **within)).total == 3
+    assert (await find(filled, "", ("_total", "estimate"), **within)).total == 3
+    with pytest.raises(errors.NotFound):
+        await find(filled, "", ("_type", "Medication"), **within)
+    with pytest.raises(errors.Invalid):
+        await find(filled, "", ("_cursor", "Medication:"), **within)
+    with pytest.raises(errors.Invalid):
+        await find(filled, "", ("_cursor", "Observation:nonsense"), **within)
+
+
 async def test_compartment_and_type_must_be_known(filled):
     with pytest.raises(errors.NotFound):
         await find(filled, "Observation", compartment=("Organization", "o"))
