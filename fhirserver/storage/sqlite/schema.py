@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: PRAGMA application_id: "FHIR" in ASCII, so that another program's file is recognised as such.
 APPLICATION = 0x46484952
-VERSION = 1
+VERSION = 2
 
 RESOURCES = """
 CREATE TABLE symbol(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -47,9 +47,19 @@ CREATE VIRTUAL TABLE word USING fts5(
 CREATE VIRTUAL TABLE word_term USING fts5vocab('word', 'row');
 """
 
+GRANTS = """
+CREATE TABLE grants(
+  kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expires INTEGER NOT NULL,
+  family TEXT NOT NULL, client TEXT NOT NULL, patient TEXT NOT NULL,
+  PRIMARY KEY(kind, key)) STRICT, WITHOUT ROWID;
+CREATE INDEX grants_expires ON grants(expires);
+CREATE INDEX grants_family ON grants(family) WHERE family<>'';
+CREATE INDEX grants_client ON grants(client) WHERE client<>'';
+CREATE INDEX grants_patient ON grants(patient) WHERE patient<>'';
+"""
 
-#: What RESOURCES creates, for `check`.
-NAMED = tuple(re.findall(r"CREATE (?:VIRTUAL |UNIQUE )?(?:TABLE|INDEX) (\w+)", RESOURCES))
+#: What RESOURCES and GRANTS create, for `check`.
+NAMED = tuple(re.findall(r"CREATE (?:VIRTUAL |UNIQUE )?(?:TABLE|INDEX) (\w+)", RESOURCES + GRANTS))
 
 
 def index_tables() -> dict[str, str]:
@@ -89,7 +99,7 @@ def upgrade(connection: apsw.Connection, path: str) -> None:
                 "Start the newer server that wrote it, or restore a backup made before."
             )
         if empty:
-            connection.execute(RESOURCES)
+            connection.execute(RESOURCES + GRANTS)
             for statement in index_tables().values():
                 connection.execute(statement)
             version = VERSION
@@ -104,4 +114,4 @@ def upgrade(connection: apsw.Connection, path: str) -> None:
 
 
 #: UPGRADES[n] brings schema n to n + 1.
-UPGRADES: dict[int, str] = {}
+UPGRADES: dict[int, str] = {1: GRANTS}

@@ -18,7 +18,7 @@ import apsw
 
 from fhirserver.model.version import Version
 from fhirserver.storage.interface import Capabilities
-from fhirserver.storage.sqlite import history, schema
+from fhirserver.storage.sqlite import grants, history, schema
 from fhirserver.storage.sqlite.check import check
 from fhirserver.storage.sqlite.connection import Budget, connect
 from fhirserver.storage.sqlite.names import Names
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fhirserver.model.version import Change, HistorySelection, Page
     from fhirserver.search.expression import Query
-    from fhirserver.storage.interface import Selects
+    from fhirserver.storage.interface import Grant, Selects
 
 T = TypeVar("T")
 
@@ -281,3 +281,36 @@ class SqliteStore:
         (result,) = await self._writer.submit([partial(self._writer.set_state, name, value)])
         if isinstance(result, Exception):
             raise result
+
+    # --- grants -----------------------------------------------------------------------------
+
+    async def put_grant(self, grant: Grant) -> None:
+        await self._write(grants.put, grant)
+
+    async def add_grant(self, grant: Grant) -> bool:
+        return await self._write(grants.add, grant, self._clock())
+
+    async def get_grant(self, kind: str, key: str) -> Grant | None:
+        return grants.get(self._reader.connection, kind, key, self._clock())
+
+    async def take_grant(self, kind: str, key: str) -> Grant | None:
+        return await self._write(grants.take, kind, key, self._clock())
+
+    async def swap_grant(self, held: Grant, new: Grant) -> bool:
+        return await self._write(grants.swap, held, new, self._clock())
+
+    async def list_grants(self, kind: str) -> list[Grant]:
+        return await self._run(lambda reader: grants.listed(reader.connection, kind, self._clock()))
+
+    async def drop_grants(self, **handles: str) -> int:
+        return await self._write(grants.drop, handles)
+
+    async def purge_grants(self) -> int:
+        return await self._write(grants.purge, self._clock())
+
+    async def _write(self, work: Callable[..., T], *arguments: object) -> T:
+        call = partial(work, self._writer.connection, *arguments)
+        (result,) = await self._writer.submit([call])
+        if isinstance(result, Exception):
+            raise result
+        return result

@@ -38,7 +38,14 @@ CHECKPOINT_PAGES = 4_000
 RESTART_PAGES = 40_000
 
 Unit = tuple["Sequence[Change]", "Sequence[Selects]"]
-REFUSALS = (VersionConflict, SelectionChanged, TimeoutError)
+
+
+class RepeatedResource(ValueError):
+    """One commit names a resource twice."""
+
+
+#: What a unit may raise before it has written anything.
+REFUSALS = (VersionConflict, SelectionChanged, RepeatedResource, TimeoutError)
 
 CURRENT = (
     "SELECT key,version,updated,seq,method,content IS NULL FROM resource WHERE type=? AND id=?"
@@ -213,6 +220,8 @@ class Writer:
         changes, selects = unit
         execute = self.connection.execute
         names = self.names
+        if len(changes) > 1 and len({(c.type, c.id) for c in changes}) < len(changes):
+            raise RepeatedResource("a commit names a resource twice")
         before = []
         for change in changes:
             type = names.type(change.type)
