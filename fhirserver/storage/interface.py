@@ -30,6 +30,24 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """A named value that ends by itself: a token, a code, a session, a client registration.
+
+    `kind` and `key` name it; where the key is a secret, it is the secret's hash. `expires`:
+    microseconds since 1970 UTC. `family`, `client` and `patient` are handles to withdraw it by;
+    empty when there is none.
+    """
+
+    kind: str
+    key: str
+    value: bytes
+    expires: int
+    family: str = ""
+    client: str = ""
+    patient: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Selects:
     """A precondition: at the moment of commit `query` selects exactly the resources `ids`
     ((type, id) pairs). Conditional interactions use it, so that of many concurrent creates with
@@ -136,7 +154,8 @@ class Store(Protocol):
         to go on from (None at the end); `replace_entries` then writes their entries anew."""
 
     async def replace_entries(
-        self, items: Sequence[tuple[Version, Sequence[tuple]]]  # type: ignore[type-arg]
+        self,
+        items: Sequence[tuple[Version, Sequence[tuple]]],  # type: ignore[type-arg]
     ) -> int:
         """Replace the index entries of each resource whose current version is still that one;
         versions and times do not change. Returns how many were replaced."""
@@ -146,3 +165,38 @@ class Store(Protocol):
 
     async def set_state(self, name: str, value: bytes | None) -> None:
         """Write (or with None remove) such a value, durably."""
+
+    # Grants. Each method is atomic, across processes too, and durable when it returns; an expired
+    # grant is none.
+
+    async def put_grant(self, grant: Grant) -> None:
+        """Write it, in place of one of that kind and key."""
+
+    async def add_grant(self, grant: Grant) -> bool:
+        """Write it if there is none of that kind and key; whether it was written."""
+
+    async def get_grant(self, kind: str, key: str) -> Grant | None:
+        """One indexed read of what is stored now."""
+
+    async def take_grant(self, kind: str, key: str) -> Grant | None:
+        """Read and delete it: of many who try, one gets it."""
+
+    async def swap_grant(self, held: Grant, new: Grant) -> bool:
+        """Write `new` in place of `held` (same kind and key) if its value is unchanged."""
+
+    async def list_grants(self, kind: str) -> list[Grant]:
+        """All of a kind, by key."""
+
+    async def drop_grants(
+        self,
+        *,
+        kind: str = "",
+        key: str = "",
+        family: str = "",
+        client: str = "",
+        patient: str = "",
+    ) -> int:
+        """Delete those that all the given handles name (at least one); how many there were."""
+
+    async def purge_grants(self) -> int:
+        """Forget those that have expired."""

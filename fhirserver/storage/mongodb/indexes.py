@@ -64,6 +64,13 @@ INDEXES: dict[str, dict[str, Fields]] = {
         "seq": (("seq", 1),),
         "previous": (("previous.seq", 1),),
     },
+    "grants": {
+        "kind": (("kind", 1), ("key", 1)),
+        "expires": (("expires", 1),),
+        "family": (("family", 1),),
+        "client": (("client", 1),),
+        "patient": (("patient", 1),),
+    },
 }
 
 

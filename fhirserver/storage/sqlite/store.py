@@ -310,6 +310,7 @@ class SqliteStore:
 
     async def _write(self, work: Callable[..., T], *arguments: object) -> T:
         call = partial(work, self._writer.connection, *arguments)
+        result: T | Exception
         (result,) = await self._writer.submit([call])
         if isinstance(result, Exception):
             raise result
