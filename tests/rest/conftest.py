@@ -55,12 +55,20 @@ def start(folder: Path, database: str, engine: str, **environment: str) -> Serve
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         found = re.search(r"running on (http://\S+)", log.read_text(errors="replace"))
-        if found:
+        if found and _answers(f"{found[1]}/fhir/metadata"):
             return Server(f"{found[1]}/fhir", engine, log, process)
         time.sleep(0.02)
     process.kill()
     process.wait()
     raise RuntimeError(f"the server did not start:\n{log.read_text(errors='replace')}")
+
+
+def _answers(url: str) -> bool:
+    """Whether the server listens: with several workers the address is printed before."""
+    try:
+        return httpx.get(url, timeout=30).status_code == 200
+    except httpx.ConnectError:
+        return False
 
 
 def stop(server: Server) -> None:
