@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clock import Clock
 from engines import ENGINES, engine_named
 
 if TYPE_CHECKING:
@@ -22,5 +23,14 @@ def engine(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 async def store(engine: Any, tmp_path: Path) -> AsyncIterator[Store]:
     store = await engine.create(tmp_path)
+    yield store
+    await engine.discard(store)
+
+
+@pytest.fixture
+async def ticking(engine: Any, tmp_path: Path) -> AsyncIterator[Store]:
+    """A store whose clock goes on by a millisecond whenever it is read: no two commits made one
+    after the other share an instant."""
+    store = await engine.create(tmp_path, Clock())
     yield store
     await engine.discard(store)

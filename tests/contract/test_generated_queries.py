@@ -11,6 +11,7 @@ from typing import Any
 import generated
 import pytest
 import resources
+from clock import START, STEP, Clock
 from engines import ENGINES, engine_named
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,19 +19,7 @@ from hypothesis import strategies as st
 from fhirserver.search import evaluate
 from fhirserver.search.evaluate import Candidate, Resources
 
-#: Every write advances the clock by this much, so that `Updated` has something to tell apart.
-STEP = 1000
-START = 1_700_000_000_000_000
 times = st.sampled_from([START + n * STEP for n in range(-1, 16)])
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        self.now += STEP
-        return self.now
 
 
 async def compare(engine: Any, writes: list[Any], queries: list[Any]) -> None:

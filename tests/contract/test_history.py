@@ -13,17 +13,17 @@ from fhirserver.storage.interface import InvalidCursor
 
 
 @pytest.fixture
-async def told(store):
+async def told(ticking):
     """Eight versions of three resources, oldest first."""
-    return store, [
-        await commit(store, post("Patient", "1")),
-        await commit(store, post("Group", "1")),
-        await commit(store, put("Patient", "1", mark="two")),
-        await commit(store, post("Patient", "2")),
-        await commit(store, delete("Patient", "1")),
-        await commit(store, put("Group", "1")),
-        await commit(store, put("Patient", "1", mark="four")),
-        await commit(store, post("Observation", "9")),
+    return ticking, [
+        await commit(ticking, post("Patient", "1")),
+        await commit(ticking, post("Group", "1")),
+        await commit(ticking, put("Patient", "1", mark="two")),
+        await commit(ticking, post("Patient", "2")),
+        await commit(ticking, delete("Patient", "1")),
+        await commit(ticking, put("Group", "1")),
+        await commit(ticking, put("Patient", "1", mark="four")),
+        await commit(ticking, post("Observation", "9")),
     ]
 
 
