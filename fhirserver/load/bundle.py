@@ -53,9 +53,7 @@ class _Entry(msgspec.Struct):
 
 
 class _Bundle(msgspec.Struct):
-    resourceType: str
     type: str = ""
-    id: str | None = None
     entry: list[msgspec.Raw] = []
 
 
@@ -120,8 +118,8 @@ def split(data: bytes, *, by_content: bool = False) -> Entries:
 
     `by_content`: the ids that are made depend on all of the item's content (`identity.py`).
     """
-    bundle = _skim(data)
-    if bundle.resourceType != "Bundle" or bundle.type in WHOLE:
+    bundle = _skim(data) if _skim_resource(data).resourceType == "Bundle" else None
+    if bundle is None or bundle.type in WHOLE:
         found = Entries("")
         _add_stored(found, None, None, data)
         return found

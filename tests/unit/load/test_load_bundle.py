@@ -29,6 +29,17 @@ def test_single_resource_is_put_under_its_id():
     assert names(entries(patient("a"))) == [("PUT", "Patient/a")]
 
 
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"resourceType": "DocumentReference", "id": "a", "type": {"text": "letter"}},
+        {"resourceType": "List", "id": "a", "entry": {"not": "those of a Bundle"}},
+    ],
+)
+def test_elements_named_like_those_of_a_bundle_mean_nothing_elsewhere(resource):
+    assert names(entries(resource)) == [("PUT", f"{resource['resourceType']}/a")]
+
+
 def test_resource_without_id_gets_the_same_one_in_every_run_and_another_for_other_content():
     resource = {"resourceType": "Patient", "active": True}
     first, again = entries(resource), entries(resource)
