@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 import secrets
+from typing import TYPE_CHECKING
 
 from pymongo import AsyncMongoClient
 
 from fhirserver.storage.mongodb import MongoStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 NAME = "mongodb"
 VARIABLE = "FHIRSERVER_TEST_MONGODB"
@@ -24,19 +29,26 @@ def unavailable() -> str | None:
     return f"no MongoDB-wire server: {VARIABLE} is not set (start one with .ci/ferretdb start)"
 
 
-def new_url() -> str:
-    """The URL of a database that nobody else uses."""
+async def create(folder: Path, clock: Callable[[], int] | None = None) -> MongoStore:
+    """An open store on a new, empty database. `clock` gives microseconds since 1970."""
     server, _, rest = os.environ[VARIABLE].partition("://")[2].partition("/")
     _, question, options = rest.partition("?")
-    return f"mongodb://{server}/contract_{secrets.token_hex(6)}{question}{options}"
+    name = f"contract_{secrets.token_hex(6)}"
+    store = MongoStore(f"mongodb://{server}/{name}{question}{options}", clock=clock)
+    await store.open()
+    return store
 
 
-def new_store(url: str | None = None) -> MongoStore:
-    """A store, not yet open; `url` of an earlier one gives its database again."""
-    return MongoStore(url or new_url())
+async def again(store: MongoStore) -> MongoStore:
+    """Another open store on the database of `store`, as a second process would have it."""
+    other = MongoStore(store._connection.url)
+    await other.open()
+    return other
 
 
-async def drop(url: str) -> None:
-    """Remove the database of a store."""
-    async with AsyncMongoClient(url, serverSelectionTimeoutMS=5000) as client:
-        await client.drop_database(client.get_default_database().name)
+async def discard(store: MongoStore) -> None:
+    """Close the store and drop its database."""
+    connection = store._connection
+    await store.close()
+    async with AsyncMongoClient(connection.url, serverSelectionTimeoutMS=5000) as client:
+        await client.drop_database(connection.database_name)

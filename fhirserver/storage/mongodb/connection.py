@@ -3,10 +3,12 @@ in the words of `storage/interface.py`."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pymongo
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -32,7 +34,7 @@ DEFAULT_DATABASE = "fhirserver"
 _LIMITS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 5_000,
     "connectTimeoutMS": 5_000,
-    "timeoutMS": 20_000,
+    "timeoutMS": 15_000,
 }
 
 
@@ -60,6 +62,8 @@ class Connection:
         self.database_name: str = options["database"] or DEFAULT_DATABASE
         given = {name.lower() for name in options["options"]}
         self._limits = {k: v for k, v in _LIMITS.items() if k.lower() not in given}
+        #: How long to wait for the first answer, in seconds.
+        self._first_answer = options["options"].get("timeoutms", 5.0)
         self._client: AsyncMongoClient[Document] | None = None
         self.dialect: Dialect = MONGODB
         self.version: tuple[int, ...] = ()
@@ -67,11 +71,13 @@ class Connection:
 
     async def connect(self) -> None:
         """Connect and learn what the server is."""
+        await self.close()
         self._client = AsyncMongoClient(
             self.url, tz_aware=True, appname="fhirserver", **self._limits
         )
         try:
-            with reaching():
+            # Reads are tried again until their time is over: less of it, to tell soon.
+            with reaching(), pymongo.timeout(self._first_answer):
                 info = await self._client.admin.command("buildInfo")
                 hello = await self._client.admin.command("hello")
         except BaseException:
@@ -128,23 +134,26 @@ class Connection:
     async def transactions_missing(self) -> str:
         """Why the server has no multi-document transactions; "" when it has.
 
-        A replica set or a mongos should have them; a transaction that writes nothing tells.
+        A replica set or a mongos should have them. A write that is aborted tells: some servers
+        that speak MongoDB's protocol take a transaction's commands without making one.
         """
         if self.topology == "standalone":
             return (
                 f"{self.dialect.name} runs as a standalone server; transactions need a replica "
                 "set or a sharded cluster"
             )
+        probe = {"_id": f"transactions/{secrets.token_hex(12)}"}
         try:
             async with self.client.start_session() as session:
                 await session.start_transaction()
-                await self.state.find_one({"_id": "transactions"}, session=session)
-                await self.state.update_one(
-                    {"_id": "transactions"}, {"$set": {"probe": True}}, session=session
-                )
-                await session.abort_transaction()
+                try:
+                    await self.state.insert_one(dict(probe), session=session)
+                finally:
+                    await session.abort_transaction()
         except OperationFailure as error:
             return f"the server refuses transactions: {error}"
+        if (await self.state.delete_one(probe)).deleted_count:
+            return "the server does not undo what an aborted transaction wrote"
         return ""
 
 

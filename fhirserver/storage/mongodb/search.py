@@ -51,17 +51,19 @@ Level = tuple[str, int, bool]
 
 def levels_of(sort: Sequence[Sort]) -> list[Level]:
     """The order of a search, without the key that ends it."""
-    levels: list[Level] = []
+    levels: dict[str, Level] = {}
     for key in sort:
         direction = -1 if key.descending else 1
         if key.param == "_id":
-            levels.append(("id", direction, False))
+            level = ("id", direction, False)
         elif key.param == "_lastUpdated":
-            levels.append(("updated", direction, False))
+            level = ("updated", direction, False)
         else:
             name = "descending" if key.descending else "ascending"
-            levels.append((f"sort.{key.kind}.{field_name(key.param)}.{name}", -1, True))
-    return levels
+            level = (f"sort.{key.kind}.{field_name(key.param)}.{name}", -1, True)
+        # What has ordered once orders nothing a second time, and a server sorts by a field once.
+        levels.setdefault(level[0], level)
+    return list(levels.values())
 
 
 def position_of(document: Document, levels: Sequence[Level]) -> list[Any]:

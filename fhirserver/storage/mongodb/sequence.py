@@ -69,14 +69,14 @@ class Sequence:
         self._known = int(document["last"]) if document else 0
 
     async def reserve(self, count: int, now: int) -> Reservation:
-        """Take `count` numbers."""
+        """Take `count` numbers at the time `now` (microseconds; kept in whole milliseconds)."""
         self._slots += 1
         slot = f"{self._writer}-{self._slots}"
         after = await self._connection.counters.find_one_and_update(
             {"_id": _ID},
             {
                 "$inc": {"last": Int64(count)},
-                "$max": {"time": Int64(now)},
+                "$max": {"time": Int64(now // 1000 * 1000)},
                 "$set": {
                     f"open.{slot}": {
                         "below": Int64(self._known),

@@ -5,7 +5,8 @@ docs/decisions/0003-mongodb-shape.md tells what the database holds and why.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from bson import Binary
 from pymongo import UpdateOne
@@ -13,7 +14,7 @@ from pymongo import UpdateOne
 from fhirserver.model.version import Change, HistorySelection, Page, Version
 from fhirserver.search.entries import Entry
 from fhirserver.search.expression import Query
-from fhirserver.storage.interface import Capabilities, Selects, TransactionsUnavailable
+from fhirserver.storage.interface import Capabilities, Grant, Selects, TransactionsUnavailable
 from fhirserver.storage.mongodb.check import problems
 from fhirserver.storage.mongodb.commit_many import commit_many
 from fhirserver.storage.mongodb.connection import Connection, reaching
@@ -24,6 +25,7 @@ from fhirserver.storage.mongodb.document import (
     version_of,
 )
 from fhirserver.storage.mongodb.entry_document import index_of, sort_of
+from fhirserver.storage.mongodb.grants import Grants
 from fhirserver.storage.mongodb.heads import read_heads
 from fhirserver.storage.mongodb.history import History
 from fhirserver.storage.mongodb.indexes import create_indexes
@@ -34,10 +36,17 @@ from fhirserver.storage.mongodb.transaction import Transactions
 from fhirserver.storage.mongodb.write import Writer
 
 
-class MongoStore:
-    """A store in the database that `url` names (by default `fhirserver`)."""
+def _now() -> int:
+    return time.time_ns() // 1000
 
-    def __init__(self, url: str) -> None:
+
+class MongoStore:
+    """A store in the database that `url` names (by default `fhirserver`).
+
+    `clock` tells the microseconds since 1970 UTC."""
+
+    def __init__(self, url: str, clock: Callable[[], int] | None = None) -> None:
+        self._clock = clock or _now
         self.capabilities = Capabilities(False, "the store is not open")
         self._connection = Connection(url)
 
@@ -53,10 +62,11 @@ class MongoStore:
             self._locks = Locks(connection)
             self._sequence = CommitSequence(connection)
             self._searcher = Searcher(connection)
-            parts = (connection, self._sequence, self._locks, self._searcher)
+            parts = (connection, self._sequence, self._locks, self._searcher, self._clock)
             self._writer = Writer(*parts)
             self._transactions = Transactions(*parts)
             self._history = History(connection, self._sequence)
+            self._grants = Grants(connection, self._locks, self._clock)
             await self._sequence.open()
             await self._locks.sweep()
             reason = await connection.transactions_missing()
@@ -203,3 +213,37 @@ class MongoStore:
                 await self._connection.state.replace_one(
                     {"_id": f"state/{name}"}, {"value": Binary(value)}, upsert=True
                 )
+
+    # --- grants ---------------------------------------------------------------------------------
+
+    async def put_grant(self, grant: Grant) -> None:
+        with reaching():
+            await self._grants.put(grant)
+
+    async def add_grant(self, grant: Grant) -> bool:
+        with reaching():
+            return await self._grants.add(grant)
+
+    async def get_grant(self, kind: str, key: str) -> Grant | None:
+        with reaching():
+            return await self._grants.get(kind, key)
+
+    async def take_grant(self, kind: str, key: str) -> Grant | None:
+        with reaching():
+            return await self._grants.take(kind, key)
+
+    async def swap_grant(self, held: Grant, new: Grant) -> bool:
+        with reaching():
+            return await self._grants.swap(held, new)
+
+    async def list_grants(self, kind: str) -> list[Grant]:
+        with reaching():
+            return await self._grants.listed(kind)
+
+    async def drop_grants(self, **handles: str) -> int:
+        with reaching():
+            return await self._grants.drop(handles)
+
+    async def purge_grants(self) -> int:
+        with reaching():
+            return await self._grants.purge()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -41,7 +41,7 @@ from fhirserver.storage.mongodb.locks import TERM, Locks, lock_name
 from fhirserver.storage.mongodb.search import Searcher
 from fhirserver.storage.mongodb.sequence import Reservation
 from fhirserver.storage.mongodb.sequence import Sequence as CommitSequence
-from fhirserver.storage.mongodb.write import insert_missing, now_in_microseconds, unchanged
+from fhirserver.storage.mongodb.write import insert_missing, unchanged
 
 #: How many transactions one store runs at once: they hold the server's cache.
 AT_ONCE = 4
@@ -68,8 +68,14 @@ class Transactions:
     """Commits of several changes, all or nothing."""
 
     def __init__(
-        self, connection: Connection, sequence: CommitSequence, locks: Locks, searcher: Searcher
+        self,
+        connection: Connection,
+        sequence: CommitSequence,
+        locks: Locks,
+        searcher: Searcher,
+        clock: Callable[[], int],
     ) -> None:
+        self._clock = clock
         self._connection = connection
         self._sequence = sequence
         self._locks = locks
@@ -98,7 +104,7 @@ class Transactions:
     async def _once(self, changes: Sequence[Change], selects: Sequence[Selects]) -> list[Version]:
         # Numbers are taken outside of the transaction: within it, the one counter document would
         # let only one transaction go on at a time.
-        reservation = await self._sequence.reserve(len(changes), now_in_microseconds())
+        reservation = await self._sequence.reserve(len(changes), self._clock())
         token = secrets.token_hex(12)
         names = sorted({lock_name(precondition.query) for precondition in selects})
         try:
@@ -227,7 +233,7 @@ class Transactions:
     async def _renumber(self, versions: list[Version]) -> list[Version]:
         """Give the versions new numbers that followers have not passed (`sequence.py`)."""
         while True:
-            reservation = await self._sequence.reserve(len(versions), now_in_microseconds())
+            reservation = await self._sequence.reserve(len(versions), self._clock())
             renumbered: list[Version] = []
             for seq, version in enumerate(versions, reservation.first):
                 change = {"$set": {"seq": seq}}

@@ -13,8 +13,7 @@ on its own.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,16 +77,18 @@ class _Write:
             self.done.set_exception(error)
 
 
-def now_in_microseconds() -> int:
-    return time.time_ns() // 1_000_000 * 1000
-
-
 class Writer:
     """Commits of single changes."""
 
     def __init__(
-        self, connection: Connection, sequence: CommitSequence, locks: Locks, searcher: Searcher
+        self,
+        connection: Connection,
+        sequence: CommitSequence,
+        locks: Locks,
+        searcher: Searcher,
+        clock: Callable[[], int],
     ) -> None:
+        self._clock = clock
         self._connection = connection
         self._sequence = sequence
         self._locks = locks
@@ -196,7 +197,7 @@ class Writer:
                 pending.append(write)
         if not pending:
             return []
-        reservation = await self._sequence.reserve(len(pending), now_in_microseconds())
+        reservation = await self._sequence.reserve(len(pending), self._clock())
         try:
             pending = self._prepare(pending, reservation)
             await self._copy_old(pending)
@@ -285,7 +286,7 @@ class Writer:
     async def _renumber(self, writes: list[_Write]) -> None:
         """Give versions new numbers that followers have not passed (`sequence.py`)."""
         while writes:
-            reservation = await self._sequence.reserve(len(writes), now_in_microseconds())
+            reservation = await self._sequence.reserve(len(writes), self._clock())
             for seq, write in enumerate(writes, reservation.first):
                 old = write.document["seq"]
                 change = {"$set": {"seq": Int64(seq)}}

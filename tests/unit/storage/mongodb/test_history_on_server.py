@@ -7,11 +7,11 @@ import stored_resources as resources
 
 from fhirserver.model.version import HistorySelection
 from fhirserver.storage.interface import InvalidCursor
-from fhirserver.storage.mongodb import sequence, write
+from fhirserver.storage.mongodb import sequence
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(store, monkeypatch):
     """Times of commits: 1 ms, 2 ms, ..."""
     now = {"milliseconds": 0}
 
@@ -19,7 +19,7 @@ def clock(monkeypatch):
         now["milliseconds"] += 1
         return now["milliseconds"] * 1000
 
-    monkeypatch.setattr(write, "now_in_microseconds", tick)
+    monkeypatch.setattr(store._writer, "_clock", tick)
     return now
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import stored_resources as resources
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fhirserver.search.entries import ReferenceEntry, StringEntry, TokenEntry
@@ -39,7 +39,13 @@ _queries = st.builds(
 
 
 @pytest.mark.parametrize("direction", ["whole", "batch"])
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
 @given(population=_populations, queries=st.lists(_queries, min_size=4, max_size=8))
 async def test_every_query_selects_what_its_meaning_says(
     direction, population, queries, store, database, monkeypatch
