@@ -36,9 +36,9 @@ def check(connection: apsw.Connection) -> list[str]:
         if orphan is not None:
             problems.append(f"{name} has index rows of no current resource: run reindex")
     gap = connection.execute(
-        "SELECT r.type,r.id FROM resource r WHERE r.version<>1+"
+        "SELECT t.name,r.id FROM resource r JOIN type t ON t.id=r.type WHERE r.version<>1+"
         "(SELECT count(*) FROM history h WHERE h.key=r.key) LIMIT 1"
     ).fetchone()
     if gap is not None:
-        problems.append(f"versions of the resource {gap[1]} are missing: restore a backup")
+        problems.append(f"versions of {gap[0]}/{gap[1]} are missing: restore a backup")
     return problems

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import apsw
+
+from fhirserver.storage.sqlite.connection import BUSY_MILLISECONDS
 from fhirserver.storage.sqlite.tables import TABLES
-
-if TYPE_CHECKING:
-    import apsw
 
 #: PRAGMA application_id: "FHIR" in ASCII, so that another program's file is recognised as such.
 APPLICATION = 0x46484952
@@ -84,15 +84,32 @@ class UnknownSchema(RuntimeError):
     """The file is not one that this version of the server can open."""
 
 
+def refuse_foreign(path: str) -> None:
+    """Raises UnknownSchema for a file of another program, without changing a byte of it."""
+    if not Path(path).exists() or Path(path).stat().st_size == 0:
+        return
+    try:
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+    except apsw.CantOpenError as error:
+        raise UnknownSchema(f"{path} cannot be opened: {error}") from None
+    try:
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
+        application = connection.pragma("application_id")
+        empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    except apsw.NotADBError:
+        raise UnknownSchema(f"{path} is not a SQLite database") from None
+    finally:
+        connection.close()
+    if not empty and application != APPLICATION:
+        raise UnknownSchema(f"{path} is a SQLite file, but no database of this server")
+
+
 def upgrade(connection: apsw.Connection, path: str) -> None:
     """Create the tables in an empty file, or bring an older database to VERSION."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        application = connection.pragma("application_id")
         version = connection.pragma("user_version")
         empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
-        if not empty and application != APPLICATION:
-            raise UnknownSchema(f"{path} is a SQLite file, but no database of this server")
         if version > VERSION:
             raise UnknownSchema(
                 f"{path} has schema {version}; this server knows schemas up to {VERSION}. "

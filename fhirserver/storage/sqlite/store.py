@@ -115,6 +115,7 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        schema.refuse_foreign(self._path)
         connection = connect(self._path, writer=True)
         try:
             schema.upgrade(connection, self._path)
