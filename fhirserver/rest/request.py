@@ -25,7 +25,7 @@ REPRESENTATION = frozenset({"_format", "_pretty"})
 
 def decode_percent(text: str, what: str) -> str:
     """Percent-decoded UTF-8. A path or query that is not is malformed."""
-    if "%" not in text:
+    if "%" not in text and "\0" not in text:
         return text
     try:
         decoded = unquote_to_bytes(text).decode()
