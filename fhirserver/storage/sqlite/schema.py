@@ -12,7 +12,7 @@ from fhirserver.storage.sqlite.tables import TABLES
 
 #: PRAGMA application_id: "FHIR" in ASCII, so that another program's file is recognised as such.
 APPLICATION = 0x46484952
-VERSION = 2
+VERSION = 3
 
 RESOURCES = """
 CREATE TABLE symbol(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -58,8 +58,16 @@ CREATE INDEX grants_client ON grants(client) WHERE client<>'';
 CREATE INDEX grants_patient ON grants(patient) WHERE patient<>'';
 """
 
-#: What RESOURCES and GRANTS create, for `check`.
-NAMED = tuple(re.findall(r"CREATE (?:VIRTUAL |UNIQUE )?(?:TABLE|INDEX) (\w+)", RESOURCES + GRANTS))
+LOG = """
+CREATE TABLE log(
+  seq INTEGER PRIMARY KEY, chain TEXT NOT NULL, number INTEGER NOT NULL, hash TEXT NOT NULL,
+  content BLOB NOT NULL) STRICT;
+CREATE UNIQUE INDEX log_chain ON log(chain, number);
+"""
+
+TABLES_OF_ALL = RESOURCES + GRANTS + LOG
+#: What these create, for `check`.
+NAMED = tuple(re.findall(r"CREATE (?:VIRTUAL |UNIQUE )?(?:TABLE|INDEX) (\w+)", TABLES_OF_ALL))
 
 
 def index_tables() -> dict[str, str]:
@@ -116,7 +124,7 @@ def upgrade(connection: apsw.Connection, path: str) -> None:
                 "Start the newer server that wrote it, or restore a backup made before."
             )
         if empty:
-            connection.execute(RESOURCES + GRANTS)
+            connection.execute(TABLES_OF_ALL)
             for statement in index_tables().values():
                 connection.execute(statement)
             version = VERSION
@@ -131,4 +139,4 @@ def upgrade(connection: apsw.Connection, path: str) -> None:
 
 
 #: UPGRADES[n] brings schema n to n + 1.
-UPGRADES: dict[int, str] = {1: GRANTS}
+UPGRADES: dict[int, str] = {1: GRANTS, 2: LOG}

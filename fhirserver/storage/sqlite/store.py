@@ -18,7 +18,7 @@ import apsw
 
 from fhirserver.model.version import Version
 from fhirserver.storage.interface import Capabilities
-from fhirserver.storage.sqlite import grants, history, schema
+from fhirserver.storage.sqlite import grants, history, log, schema
 from fhirserver.storage.sqlite.check import check
 from fhirserver.storage.sqlite.connection import Budget, connect
 from fhirserver.storage.sqlite.names import Names
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fhirserver.model.version import Change, HistorySelection, Page
     from fhirserver.search.expression import Query
-    from fhirserver.storage.interface import Grant, Selects
+    from fhirserver.storage.interface import Block, Grant, Head, Selects
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ T = TypeVar("T")
 LOOP_SECONDS = 0.002
 #: How long any search may take.
 LIMIT_SECONDS = 30.0
+#: How long it may wait besides for a thread to be free.
+QUEUE_SECONDS = 10.0
 READERS = 4
 FEED = 500
 
@@ -67,13 +69,12 @@ class Reader:
         self.budget.start(seconds)
         try:
             self.connection.execute("BEGIN")
-            try:
-                return work(self)
-            finally:
-                if self.connection.in_transaction:
-                    self.connection.execute("COMMIT")
+            return work(self)
         finally:
+            # Not before: the end of the transaction must not be interrupted.
             self.budget.stop()
+            if self.connection.in_transaction:
+                self.connection.execute("COMMIT")
 
 
 def _feed(after: int, reader: Reader) -> list[Version]:
@@ -231,16 +232,26 @@ class SqliteStore:
             return reader.run(work, self._limit if seconds is None else seconds)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, run)
+            async with asyncio.timeout(
+                (self._limit if seconds is None else seconds) + QUEUE_SECONDS
+            ):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, run)
         except apsw.InterruptError:
             raise TimeoutError(f"the search took longer than {self._limit:g} s") from None
 
     # --- writing ----------------------------------------------------------------------------
 
     async def commit(
-        self, changes: Sequence[Change], selects: Sequence[Selects] = ()
+        self,
+        changes: Sequence[Change],
+        selects: Sequence[Selects] = (),
+        log: Sequence[bytes] = (),
     ) -> list[Version]:
-        (result,) = await self.commit_many(((changes, selects),))
+        if log:
+            unit = (changes, selects)
+            (result,) = await self._writer.submit([partial(self._writer.apply_logged, unit, log)])
+        else:
+            (result,) = await self.commit_many(((changes, selects),))
         if isinstance(result, Exception):
             raise result
         return result
@@ -282,6 +293,19 @@ class SqliteStore:
         (result,) = await self._writer.submit([partial(self._writer.set_state, name, value)])
         if isinstance(result, Exception):
             raise result
+
+    # --- log --------------------------------------------------------------------------------
+
+    async def append_log(self, records: Sequence[bytes]) -> None:
+        (result,) = await self._writer.submit((partial(self._writer.log.append, records),))
+        if result is not None:
+            raise result
+
+    async def log_heads(self) -> list[Head]:
+        return await self._run(lambda reader: log.heads(reader.connection))
+
+    async def read_log(self, chain: str, after: int, limit: int) -> list[Block]:
+        return await self._run(lambda reader: log.read(reader.connection, chain, after, limit))
 
     # --- grants -----------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import apsw
 from fhirserver.model.version import ABSENT, ANY, Version
 from fhirserver.storage.interface import SelectionChanged, Selects, VersionConflict
 from fhirserver.storage.sqlite.connection import Budget, connect
+from fhirserver.storage.sqlite.log import Log
 from fhirserver.storage.sqlite.names import Names
 from fhirserver.storage.sqlite.rows import Rows, add_rows
 from fhirserver.storage.sqlite.searcher import Searcher
@@ -82,6 +83,7 @@ class Writer:
         self._clock = clock
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._rows = Rows()
+        self.log = Log()
         self._staged: set[int] = set()
         self._now = self._seq = self._key = 0
         self._instant = (0, "")
@@ -183,10 +185,13 @@ class Writer:
                 except REFUSALS as refusal:
                     results.append(refusal)
             self.flush()
+            self.log.flush(connection)
             connection.execute("COMMIT")
+            self.log.committed()
         except BaseException:
             self._rows = Rows()
             self._staged.clear()
+            self.log.forget()
             self.names.forget()
             self._searcher.forget()
             if connection.in_transaction:
@@ -239,6 +244,12 @@ class Writer:
         if selects:
             self._judge(selects)
         return [self._write(change, row) for change, row in zip(changes, before, strict=True)]
+
+    def apply_logged(self, unit: Unit, records: Sequence[bytes]) -> list[Version]:
+        """`apply`, with records for the log in the same transaction."""
+        made = self.apply(unit)
+        self.log.append(records)
+        return made
 
     def _judge(self, selects: Sequence[Selects]) -> None:
         self.flush()

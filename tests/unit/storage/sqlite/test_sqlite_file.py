@@ -211,3 +211,22 @@ async def test_a_search_over_the_limit_raises_timeout(tmp_path):
         assert (await store.read("Patient", "7")).version == 1
     finally:
         await store.close()
+
+
+async def test_an_interrupted_search_leaves_no_transaction_open(tmp_path):
+    """SQLite looks at the clock after so many steps of a statement over all its runs."""
+    store = SqliteStore(tmp_path / "short.db")
+    await store.open()
+    try:
+        await store.commit([put("1")])
+        interrupted = 0
+        for _ in range(5000):
+            try:
+                store._reader.run(lambda reader: reader.searcher.search(Query(("Patient",))), 0.0)
+            except apsw.InterruptError:
+                interrupted += 1
+            assert not store._reader.connection.in_transaction
+        assert interrupted
+        assert len((await store.search(Query(("Patient",)))).versions) == 1
+    finally:
+        await store.close()
