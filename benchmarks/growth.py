@@ -8,6 +8,7 @@ import random
 import statistics
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from benchmarks import servers, synthetic
 from benchmarks.row import Row
@@ -31,7 +32,7 @@ SEARCHES: dict[str, Callable[[random.Random, int], str]] = {
     "identifier": lambda c, n: (
         f"Patient?identifier=https://exemple.example/ipp%7CIPP{c.randrange(n)}"
     ),
-    "name": lambda c, n: f"Patient?name={c.choice(synthetic.FAMILIES)}&_count=20",
+    "name": lambda c, n: f"Patient?name={quote(c.choice(synthetic.FAMILIES))}&_count=20",
     "birthdate range": lambda c, n: (
         f"Patient?birthdate=ge{1940 + c.randrange(60)}-01-01&birthdate=lt2005&_count=20"
     ),
