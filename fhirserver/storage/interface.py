@@ -48,6 +48,26 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """The last block of a chain of the log."""
+
+    chain: str
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Records of the log that became durable together: `content` is the JSON array of them.
+    `number` counts from 1 in its chain; `hash` is that of `chain.link`."""
+
+    chain: str
+    number: int
+    hash: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Selects:
     """A precondition: at the moment of commit `query` selects exactly the resources `ids`
     ((type, id) pairs). Conditional interactions use it, so that of many concurrent creates with
@@ -128,9 +148,13 @@ class Store(Protocol):
         """How many versions the selection has in all."""
 
     async def commit(
-        self, changes: Sequence[Change], selects: Sequence[Selects] = ()
+        self,
+        changes: Sequence[Change],
+        selects: Sequence[Selects] = (),
+        log: Sequence[bytes] = (),
     ) -> list[Version]:
         """Write all changes or none; return the versions made, in the order of `changes`.
+        The records of `log` are durable in the log when any change is.
 
         A deletion that changed nothing returns the version that is there (or a Version with
         version 0 if none). Durable when it returns. No (type, id) may occur twice.
@@ -165,6 +189,19 @@ class Store(Protocol):
 
     async def set_state(self, name: str, value: bytes | None) -> None:
         """Write (or with None remove) such a value, durably."""
+
+    # The log: append-only, hash-chained (`chain.py`), one chain for each writer. What is appended
+    # by many at once becomes durable together.
+
+    async def append_log(self, records: Sequence[bytes]) -> None:
+        """Append records, each a JSON object; durable when it returns. An append that failed may
+        have been written all the same."""
+
+    async def log_heads(self) -> list[Head]:
+        """The last block of every chain, by chain."""
+
+    async def read_log(self, chain: str, after: int, limit: int) -> list[Block]:
+        """Up to `limit` blocks of a chain with a number > `after`, in order."""
 
     # Grants. Each method is atomic, across processes too, and durable when it returns; an expired
     # grant is none.

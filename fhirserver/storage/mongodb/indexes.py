@@ -64,6 +64,9 @@ INDEXES: dict[str, dict[str, Fields]] = {
         "seq": (("seq", 1),),
         "previous": (("previous.seq", 1),),
     },
+    "log": {
+        "chain": (("chain", 1), ("number", 1)),
+    },
     "grants": {
         "kind": (("kind", 1), ("key", 1)),
         "expires": (("expires", 1),),

@@ -14,7 +14,14 @@ from pymongo import UpdateOne
 from fhirserver.model.version import Change, HistorySelection, Page, Version
 from fhirserver.search.entries import Entry
 from fhirserver.search.expression import Query
-from fhirserver.storage.interface import Capabilities, Grant, Selects, TransactionsUnavailable
+from fhirserver.storage.interface import (
+    Block,
+    Capabilities,
+    Grant,
+    Head,
+    Selects,
+    TransactionsUnavailable,
+)
 from fhirserver.storage.mongodb.check import problems
 from fhirserver.storage.mongodb.commit_many import commit_many
 from fhirserver.storage.mongodb.connection import Connection, reaching
@@ -30,6 +37,7 @@ from fhirserver.storage.mongodb.heads import read_heads
 from fhirserver.storage.mongodb.history import History
 from fhirserver.storage.mongodb.indexes import create_indexes
 from fhirserver.storage.mongodb.locks import Locks
+from fhirserver.storage.mongodb.log import Log
 from fhirserver.storage.mongodb.search import Searcher
 from fhirserver.storage.mongodb.sequence import Sequence as CommitSequence
 from fhirserver.storage.mongodb.transaction import Transactions
@@ -67,6 +75,7 @@ class MongoStore:
             self._transactions = Transactions(*parts)
             self._history = History(connection, self._sequence)
             self._grants = Grants(connection, self._locks, self._clock)
+            self._log = Log(connection)
             await self._sequence.open()
             await self._locks.sweep()
             reason = await connection.transactions_missing()
@@ -75,6 +84,7 @@ class MongoStore:
     async def close(self) -> None:
         if hasattr(self, "_writer"):
             await self._writer.close()
+            await self._log.close()
         await self._connection.close()
 
     async def check(self) -> list[str]:
@@ -142,10 +152,17 @@ class MongoStore:
     # --- writing --------------------------------------------------------------------------------
 
     async def commit(
-        self, changes: Sequence[Change], selects: Sequence[Selects] = ()
+        self,
+        changes: Sequence[Change],
+        selects: Sequence[Selects] = (),
+        log: Sequence[bytes] = (),
     ) -> list[Version]:
         if len({(change.type, change.id) for change in changes}) < len(changes):
             raise ValueError("a commit may name a resource once")
+        if len(changes) > 1 and not self.capabilities.transactions:
+            raise TransactionsUnavailable(self.capabilities.reason)
+        if log:
+            await self._log.append(log)
         with reaching():
             if not changes:
                 await self._writer.require(selects)
@@ -154,8 +171,6 @@ class MongoStore:
                 if selects:
                     return [await self._writer.write_where(changes[0], selects)]
                 return [await self._writer.write(changes[0])]
-            if not self.capabilities.transactions:
-                raise TransactionsUnavailable(self.capabilities.reason)
             return await self._transactions.commit(changes, selects)
 
     async def commit_many(
@@ -213,6 +228,19 @@ class MongoStore:
                 await self._connection.state.replace_one(
                     {"_id": f"state/{name}"}, {"value": Binary(value)}, upsert=True
                 )
+
+    # --- log ------------------------------------------------------------------------------------
+
+    async def append_log(self, records: Sequence[bytes]) -> None:
+        await self._log.append(records)
+
+    async def log_heads(self) -> list[Head]:
+        with reaching():
+            return await self._log.heads()
+
+    async def read_log(self, chain: str, after: int, limit: int) -> list[Block]:
+        with reaching():
+            return await self._log.read(chain, after, limit)
 
     # --- grants ---------------------------------------------------------------------------------
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 _INSERT = "INSERT INTO log(chain,number,hash,content) VALUES(?,?,?,?)"
 _READ = (
-    "SELECT chain,number,hash,content FROM log"
-    " WHERE chain=? AND number>? ORDER BY number LIMIT ?"
+    "SELECT chain,number,hash,content FROM log WHERE chain=? AND number>? ORDER BY number LIMIT ?"
 )
 _NEXT_CHAIN = "SELECT chain FROM log WHERE chain>? ORDER BY chain LIMIT 1"
 _LAST = "SELECT chain,number,hash FROM log WHERE chain=? ORDER BY number DESC LIMIT 1"
@@ -61,11 +60,11 @@ def read(connection: apsw.Connection, chain: str, after: int, limit: int) -> lis
 
 def heads(connection: apsw.Connection) -> list[Head]:
     """From chain to chain by the index: the log itself may be very long."""
-    found = []
+    found: list[Head] = []
     chain = ""
     while True:
         following = connection.execute(_NEXT_CHAIN, (chain,)).fetchone()
         if following is None:
             return found
         chain = following[0]
-        found.append(Head(*connection.execute(_LAST, (chain,)).fetchone()))
+        found += [Head(*row) for row in connection.execute(_LAST, (chain,))]

@@ -247,6 +247,7 @@ class SqliteStore:
         selects: Sequence[Selects] = (),
         log: Sequence[bytes] = (),
     ) -> list[Version]:
+        result: list[Version] | Exception
         if log:
             unit = (changes, selects)
             (result,) = await self._writer.submit([partial(self._writer.apply_logged, unit, log)])
