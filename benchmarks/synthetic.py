@@ -138,6 +138,10 @@ def _record(
                 "id": f"{encounter}-d",
                 "subject": subject,
                 "date": when.isoformat(),
+                "context": {
+                    "encounter": [{"reference": f"Encounter/{encounter}"}],
+                    "sourcePatientInfo": subject,
+                },
             }
     if chance.random() < 0.6:
         yield {**templates["Condition"], "id": f"{patient}-c", "subject": subject}

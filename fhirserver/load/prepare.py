@@ -132,7 +132,7 @@ class Preparer:
         for entry in entries.entries:
             if entry.criteria is not None and entry.method in ("POST", "PUT"):
                 found.add((entry.type, entry.criteria))
-            if _CONDITIONAL.search(entry.data):
+            if _may_be_conditional(entry):
                 found.update(self._conditional_references(entry).values())
         return found
 
@@ -237,7 +237,7 @@ class Preparer:
             return Change("DELETE", entry.type, entry.id, None, (), expect)
         resource = json.decode(entry.data)
         mapping = entries.mapping
-        if _CONDITIONAL.search(entry.data):
+        if _may_be_conditional(entry):
             mapping = {**mapping, **self._found(entry, entries, answers)}
         if mapping:
             resource = rewrite(resource, mapping, base=entry.base)
@@ -263,6 +263,10 @@ class Preparer:
 
 _CONDITIONAL = re.compile(rb'"reference"\s*:\s*"[A-Za-z:/.\-0-9]*[A-Z][A-Za-z]+\?')
 _ETAG = re.compile(r'(?:W/)?"?(\d{1,18})"?')
+
+
+def _may_be_conditional(entry: Entry) -> bool:
+    return b"?" in entry.data and _CONDITIONAL.search(entry.data) is not None
 
 
 def _made_here(entries: Entries, question: Question) -> str | None:
