@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from conftest import FHIR_JSON, outcome_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from over_http import FHIR_JSON, outcome_of
 
 FHIR_XML = {"content-type": "application/fhir+xml"}
 DEEP = 61

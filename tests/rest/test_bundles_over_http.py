@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from conftest import FHIR_JSON, outcome_of
+from over_http import FHIR_JSON, outcome_of
 
 JSON_PATCH = {"content-type": "application/json-patch+json"}
 

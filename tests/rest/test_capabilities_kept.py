@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import FHIR_JSON, outcome_of
+from over_http import FHIR_JSON, outcome_of
 
 from fhirserver.model.definitions import RESOURCE_TYPES, type_definition
 from fhirserver.terminology.value_set import expansion

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from conftest import FHIR_JSON, ROOT, outcome_of, start, stop
+from over_http import FHIR_JSON, ROOT, outcome_of, start, stop
 
 SECRET = "/srv/secret/path"
 

@@ -7,7 +7,7 @@ import re
 from email.utils import parsedate_to_datetime
 
 import pytest
-from conftest import FHIR_JSON, outcome_of
+from over_http import FHIR_JSON, outcome_of
 
 
 def patient(tag, **elements):

@@ -6,8 +6,8 @@ https://hl7.org/fhir/R4/http.html#mime-type
 import gzip
 
 import pytest
-from conftest import FHIR_JSON, outcome_of
 from lxml import etree
+from over_http import FHIR_JSON, outcome_of
 
 NAMESPACE = "{http://hl7.org/fhir}"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

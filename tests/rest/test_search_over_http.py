@@ -7,7 +7,7 @@ engines.
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from conftest import FHIR_JSON, outcome_of
+from over_http import FHIR_JSON, outcome_of
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
