@@ -166,8 +166,8 @@ def _updated_test(test: Test) -> dict[str, Any]:
     if isinstance(test, Compare) and test.field in ("low", "high") and test.op in _OPERATORS:
         width = _UPDATED_WIDTH if test.field == "high" else 0
         if isinstance(test.value, tuple):
-            return {"updated": {"$in": [value - width for value in test.value]}}  # type: ignore[operator]
-        return {"updated": {_OPERATORS[test.op]: test.value - width}}  # type: ignore[operator]
+            return {"updated": {"$in": [storable(value - width) for value in test.value]}}  # type: ignore[operator]
+        return {"updated": {_OPERATORS[test.op]: storable(test.value - width)}}  # type: ignore[operator]
     raise TypeError(f"not a test of an instant: {test!r}")
 
 

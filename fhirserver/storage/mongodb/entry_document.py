@@ -40,6 +40,8 @@ def storable(value: Any) -> Any:
     """`value` as the server can hold it."""
     if isinstance(value, float) and math.isinf(value):
         return math.copysign(_LARGEST, value)
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return float(value) if abs(value) < 1 << 1000 else math.copysign(_LARGEST, value)
     return value
 
 
@@ -88,7 +90,7 @@ def sort_of(entries: Iterable[Entry]) -> dict[str, dict[str, dict[str, Any]]]:
     extremes: dict[tuple[Kind, str], list[Any]] = {}
     for entry in entries:
         kind = KIND_OF.get(type(entry))
-        if kind is None or kind not in SORT_FIELD or ":" in entry.param:
+        if kind is None or kind not in SORT_FIELD:
             continue
         if kind in _BOUNDED:
             low, high = storable(entry.low), storable(entry.high)  # type: ignore[union-attr]

@@ -65,21 +65,29 @@ class MongoStore:
         # The client and everything bound to an event loop is made here and not before, so that a
         # store can be made in one process and opened in its children.
         await connection.connect()
-        with reaching():
-            await create_indexes(connection)
-            self._locks = Locks(connection)
-            self._sequence = CommitSequence(connection)
-            self._searcher = Searcher(connection)
-            parts = (connection, self._sequence, self._locks, self._searcher, self._clock)
-            self._writer = Writer(*parts)
-            self._transactions = Transactions(*parts)
-            self._history = History(connection, self._sequence)
-            self._grants = Grants(connection, self._locks, self._clock)
-            self._log = Log(connection)
-            await self._sequence.open()
-            await self._locks.sweep()
-            reason = await connection.transactions_missing()
+        try:
+            with reaching():
+                await self._prepare()
+                reason = await connection.transactions_missing()
+        except BaseException:
+            await connection.close()
+            raise
         self.capabilities = Capabilities(not reason, reason)
+
+    async def _prepare(self) -> None:
+        connection = self._connection
+        await create_indexes(connection)
+        self._locks = Locks(connection)
+        self._sequence = CommitSequence(connection)
+        self._searcher = Searcher(connection)
+        parts = (connection, self._sequence, self._locks, self._searcher, self._clock)
+        self._writer = Writer(*parts)
+        self._transactions = Transactions(*parts)
+        self._history = History(connection, self._sequence)
+        self._grants = Grants(connection, self._locks, self._clock)
+        self._log = Log(connection)
+        await self._sequence.open()
+        await self._locks.sweep()
 
     async def close(self) -> None:
         if hasattr(self, "_writer"):

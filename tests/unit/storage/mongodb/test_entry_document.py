@@ -36,8 +36,8 @@ def test_sort_values_are_the_least_and_the_largest():
     assert sort["string"]["family"] == {"ascending": mirrored("a"), "descending": "b"}
 
 
-def test_presence_entries_and_facets_have_no_sort_value():
-    assert sort_of([TokenEntry("code", None, None), StringEntry("code:text", "x", "x")]) == {}
+def test_presence_entries_have_no_sort_value():
+    assert sort_of([TokenEntry("code", None, None)]) == {}
 
 
 def test_field_names_are_taken_by_every_server():

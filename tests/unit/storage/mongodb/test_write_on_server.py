@@ -69,7 +69,8 @@ async def test_expectations(store):
         await store.commit([resources.put("Patient", "1", expect=ABSENT)])
     assert conflict.value.current == 1
     [gone] = await store.commit([resources.delete("Patient", "1", expect=1)])
-    assert gone.deleted and gone.version == 2
+    assert gone.deleted
+    assert gone.version == 2
     with pytest.raises(VersionConflict) as conflict:
         await store.commit([resources.put("Patient", "1", expect=1)])
     assert conflict.value.current == -2
@@ -103,7 +104,10 @@ async def test_crash_between_copy_and_replacement_leaves_nothing_wrong(store, da
 
 
 async def test_resource_is_readable_and_queryable_with_mongodb_tools(store, database):
-    rest = b',"active":true,"weight":70.50,"name":[{"family":"Durand"}],"$odd.key":1,"big":123456789012345678901234567890'
+    rest = (
+        b',"active":true,"weight":70.50,"name":[{"family":"Durand"}],"$odd.key":1'
+        b',"big":123456789012345678901234567890'
+    )
     await store.commit([resources.put("Patient", "1", rest=rest)])
     found = await database.resources.find_one({"resource.name.family": "Durand"})
     assert found["_id"] == "Patient/1"
@@ -122,7 +126,7 @@ async def test_large_resource_is_kept_beside_and_served_whole(store, monkeypatch
     assert await store.vread("Binary", "1", 1) == made
     [past] = [v for v in (await store.history(HistorySelection())).versions if v.version == 1]
     assert past == made
-    assert [v async for v in store.changes()][0] == made
+    assert next(v async for v in store.changes()) == made
 
 
 async def test_resource_with_too_much_to_be_found_by_is_refused(store, monkeypatch):
