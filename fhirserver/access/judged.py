@@ -1,8 +1,12 @@
-"""A store seen through a predicate: what it does not select is hidden.
+"""A store seen through a caller's rules: what they do not select is hidden.
 
-Searches carry the predicate into the engine, so pages and counts are right before paging. Single
+Searches carry the rules into the engine, so pages and counts are right before paging. Single
 versions, history and writes are judged in memory by `search/evaluate.py`, the meaning of the
 same tree. A deletion has no content to judge, so it shows what the version before it showed.
+
+Each method demands its action of the scopes before it touches data: read, vread and the history
+of one resource `r`; search, count and other histories `s`; a commit `c`, `u` or `d` of each
+change. `current` looks at what is to be written, `included` at what a search brings along.
 """
 
 from __future__ import annotations
@@ -10,38 +14,55 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fhirserver.access.narrow import narrow
+from fhirserver.access.decision.binary import carried
+from fhirserver.access.decision.build import EVERYTHING, all_of, any_of, negate
+from fhirserver.access.decision.guards import lowers
+from fhirserver.access.narrow import demand, forbidden, narrow, over
 from fhirserver.access.verdict import Judge
 from fhirserver.errors import Forbidden, NotFound
+from fhirserver.model.json import decode_stored
 from fhirserver.model.version import ABSENT, ANY, Version
-from fhirserver.search.expression import All, AnyOf, Identity, OfType, Query
+from fhirserver.search.entries import ReferenceEntry
+from fhirserver.search.expression import All, Identity, OfType, Query
 from fhirserver.storage.interface import Selects, VersionConflict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from typing import Any
 
+    from fhirserver.access.rules import Rules
     from fhirserver.model.version import Change, HistorySelection, Page
     from fhirserver.search.entries import Entry
     from fhirserver.search.expression import Expression
     from fhirserver.storage.interface import Store
 
 _READ_MANY = 500  # identities asked for in one query
+_ACTIONS = {"POST": "c", "PUT": "u", "PATCH": "u", "DELETE": "d"}
 
 
 class JudgedStore:
-    """`store` for a caller who may see and write only what `predicate` selects."""
+    """`store` for a caller who may see and write only what `rules` select.
+
+    `judge`: shared by the requests of one caller, since it remembers verdicts.
+    """
 
     def __init__(
         self,
         store: Store,
-        predicate: Expression,
+        rules: Rules,
         entries: Callable[[dict[str, Any]], Sequence[Entry]],
+        judge: Judge | None = None,
     ) -> None:
-        self._store = store
-        self._predicate = predicate
-        self._judge = Judge(store, predicate, entries)
+        self.engine = self._store = store
+        self._rules = rules
+        self._judge = judge or Judge(store, entries)
         self.capabilities = store.capabilities
+
+    def reaches(self, action: str, type: str) -> bool:
+        return self._rules.predicate(action, type) is not None
+
+    def demand(self, action: str, type: str) -> None:
+        demand(self._rules, action, type)
 
     async def open(self) -> None:
         raise Forbidden("The store is opened by the server alone.")
@@ -53,67 +74,114 @@ class JudgedStore:
         raise Forbidden("The store is checked by the server alone.")
 
     async def read(self, type: str, id: str) -> Version | None:
+        return await self._read(demand(self._rules, "r", type), type, id)
+
+    async def current(self, type: str, id: str) -> Version | None:
+        return await self._read(self._rules.known(type), type, id)
+
+    async def _read(self, predicate: Expression, type: str, id: str) -> Version | None:
         version = await self._store.read(type, id)
-        return version if version and await self._shows(version) else None
+        return version if version and await self._shows(predicate, version) else None
 
     async def vread(self, type: str, id: str, version: int) -> Version | None:
         # Both images must be permitted: an old version of a resource that has since been
         # withdrawn from this caller is as hidden as the current one.
-        if await self.read(type, id) is None:
+        predicate = demand(self._rules, "r", type)
+        if await self._read(predicate, type, id) is None:
             return None
         found = await self._store.vread(type, id, version)
-        return found if found and await self._shows(found) else None
+        return found if found and await self._shows(predicate, found) else None
 
     async def read_many(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
-        wanted = list(dict.fromkeys(identities))
+        return await self._many(identities, lambda type: self._rules.predicate("r", type))
+
+    async def current_many(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        return await self._many(identities, self._rules.known)
+
+    async def _many(
+        self,
+        identities: Sequence[tuple[str, str]],
+        predicate_of: Callable[[str], Expression | None],
+    ) -> list[Version]:
+        by_type: dict[str, list[str]] = {}
+        for type, id in dict.fromkeys(identities):
+            by_type.setdefault(type, []).append(id)
+        parts = []
+        for type, ids in by_type.items():
+            predicate = predicate_of(type)
+            if predicate is not None:
+                parts += [
+                    (type, ids[start : start + _READ_MANY], predicate)
+                    for start in range(0, len(ids), _READ_MANY)
+                ]
         found: list[Version] = []
-        for start in range(0, len(wanted), _READ_MANY):
-            part = wanted[start : start + _READ_MANY]
-            by_type: dict[str, list[str]] = {}
-            for type, id in part:
-                by_type.setdefault(type, []).append(id)
-            where = AnyOf(
-                tuple(All((OfType((type,)), Identity(tuple(ids)))) for type, ids in by_type.items())
+        while parts:
+            room = _READ_MANY
+            taken: list[tuple[str, list[str], Expression]] = []
+            while parts and len(parts[0][1]) <= room:
+                taken.append(parts.pop(0))
+                room -= len(taken[-1][1])
+            where = any_of(
+                *(all_of(OfType((type,)), Identity(tuple(ids)), p) for type, ids, p in taken)
             )
-            query = Query(tuple(by_type), where, count=len(part))
-            found += (await self.search(query)).versions
+            types = tuple(dict.fromkeys(type for type, _, _ in taken))
+            found += (await self._store.search(Query(types, where, count=_READ_MANY))).versions
         return found
 
     async def search(self, query: Query) -> Page:
-        return await self._store.search(narrow(query, self._predicate))
+        return await self._store.search(narrow(query, self._rules))
+
+    async def included(self, query: Query) -> Page:
+        return await self._store.search(narrow(query, self._rules, "r", lenient=True))
 
     async def count(self, query: Query, limit: int | None = None) -> int:
-        return await self._store.count(narrow(query, self._predicate), limit)
+        return await self._store.count(narrow(query, self._rules), limit)
 
     async def history(self, selection: HistorySelection) -> Page:
         # Asking only for what is still missing keeps the engine's cursor at the last version
         # given out, so the next page goes on right there.
+        selection = self._permitted_history(selection)
         versions: list[Version] = []
         after = selection.after
         while True:
             missing = selection.count - len(versions)
             page = await self._store.history(replace(selection, count=missing, after=after))
-            versions += [v for v in page.versions if await self._shows_past(v)]
+            versions += [v for v in page.versions if await self._shows_past(selection, v)]
             after = page.next
             if after is None or len(versions) >= selection.count:
                 return replace(page, versions=versions)
 
     async def history_count(self, selection: HistorySelection) -> int:
+        selection = self._permitted_history(selection)
         total = 0
         after = None
         while True:
             page = await self._store.history(replace(selection, count=500, after=after))
             for version in page.versions:
-                total += await self._shows_past(version)
+                total += await self._shows_past(selection, version)
             after = page.next
             if after is None:
                 return total
 
+    def _permitted_history(self, selection: HistorySelection) -> HistorySelection:
+        if selection.type is not None:
+            demand(self._rules, "s" if selection.id is None else "r", selection.type)
+            return selection
+        types, _ = over(self._rules, "s", selection.types)
+        if types == ():
+            raise forbidden("s", selection.types)
+        return selection if types is None else replace(selection, types=types)
+
     async def commit(
-        self, changes: Sequence[Change], selects: Sequence[Selects] = ()
+        self,
+        changes: Sequence[Change],
+        selects: Sequence[Selects] = (),
+        log: Sequence[bytes] = (),
     ) -> list[Version]:
         permitted, kept, skipped = await self._permit(changes)
-        made = await self._store.commit(permitted, self._narrowed(selects)) if permitted else []
+        made: list[Version] = []
+        if permitted:
+            made = await self._store.commit(permitted, self._narrowed(selects), log)
         return _in_order(len(changes), kept, made, skipped)
 
     async def commit_many(
@@ -129,7 +197,8 @@ class JudgedStore:
 
     async def changes(self, after: int = 0) -> AsyncIterator[Version]:
         async for version in self._store.changes(after):
-            if await self._shows_past(version):
+            predicate = self._rules.predicate("s", version.type)
+            if predicate is not None and await self._shows_both(predicate, version):
                 yield version
 
     async def reindex(
@@ -148,25 +217,30 @@ class JudgedStore:
     async def set_state(self, name: str, value: bytes | None) -> None:
         raise Forbidden("The server's own state is not for a caller.")
 
-    async def _shows(self, version: Version) -> bool:
+    async def _shows(self, predicate: Expression, version: Version) -> bool:
         """Whether the caller may know of this version."""
         if not version.deleted:
-            return await self._judge.permits(version)
-        number = version.version - 1
-        while number > 0:
-            before = await self._store.vread(version.type, version.id, number)
-            if before is None:
-                return False
-            if not before.deleted:
-                return await self._judge.permits(before)
-            number -= 1
-        return False
+            return await self._judge.permits(predicate, version)
+        before = await self._before_deletion(version)
+        return before is not None and await self._judge.permits(predicate, before)
 
-    async def _shows_past(self, version: Version) -> bool:
-        if not await self._shows(version):
+    async def _before_deletion(self, version: Version) -> Version | None:
+        for number in range(version.version - 1, 0, -1):
+            before = await self._store.vread(version.type, version.id, number)
+            if before is None or not before.deleted:
+                return before
+        return None
+
+    async def _shows_past(self, selection: HistorySelection, version: Version) -> bool:
+        action = "r" if selection.id is not None else "s"
+        predicate = self._rules.predicate(action, version.type)
+        return predicate is not None and await self._shows_both(predicate, version)
+
+    async def _shows_both(self, predicate: Expression, version: Version) -> bool:
+        if not await self._shows(predicate, version):
             return False
         current = await self._store.read(version.type, version.id)
-        return current is not None and await self._shows(current)
+        return current is not None and await self._shows(predicate, current)
 
     async def _permit(
         self, changes: Sequence[Change]
@@ -176,12 +250,16 @@ class JudgedStore:
         Binding `expect` closes the gap between judging and writing: if the before image changes
         meanwhile the engine raises VersionConflict and the interaction looks again.
         """
+        for change in changes:
+            demand(self._rules, _ACTIONS[change.method], change.type)
+        made = {(c.type, c.id) for c in changes if c.content is not None}
         permitted: list[Change] = []
         kept: list[int] = []
         skipped: dict[int, Version] = {}
         for place, change in enumerate(changes):
             current = await self._store.read(change.type, change.id)
-            if current is not None and not await self._shows(current):
+            known = self._rules.known(change.type)
+            if current is not None and not await self._shows(known, current):
                 if change.expect > 0:
                     raise VersionConflict(change.type, change.id, 0)
                 if change.content is None:
@@ -191,8 +269,7 @@ class JudgedStore:
                     continue
                 raise NotFound(f"{change.type}/{change.id} is not known.")
             _meets(change, current)
-            if change.content is not None and not await self._judge.permits_change(change):
-                raise Forbidden(f"{change.type}/{change.id} may not be written like this.")
+            await self._check(change, current, made)
             expect = change.expect
             if expect == ANY:
                 expect = ABSENT if current is None else current.version
@@ -200,8 +277,75 @@ class JudgedStore:
             kept.append(place)
         return permitted, kept, skipped
 
+    async def _check(
+        self, change: Change, current: Version | None, made: set[tuple[str, str]]
+    ) -> None:
+        """Judge the image before and the one after, and what the change does to it."""
+        rules = self._rules
+        refused = Forbidden(f"{change.type}/{change.id} may not be written like this.")
+        action = _ACTIONS[change.method]
+        before = None if current is None or current.deleted else current
+        if before is not None and not await self._judge.permits(
+            demand(rules, action, change.type), before
+        ):
+            raise refused
+        if change.content is not None:
+            wanted = [action] if before is not None or action == "c" else ["c", action]
+            for each in wanted:
+                if not await self._judge.permits_change(demand(rules, each, change.type), change):
+                    raise refused
+            await self._check_attachments(change, before, made)
+        image_before = _resource(before)
+        image_after = None
+        if change.content is not None:
+            stamped = change.content.stamp(1, "2000-01-01T00:00:00.000Z")
+            image_after = decode_stored(stamped)
+        if (
+            before is not None
+            and image_before is not None
+            and image_after is not None
+            and lowers(image_before, image_after)
+            and not await self._judge.permits(rules.may_label(change.type), before)
+        ):
+            raise Forbidden("The labels of this resource are not yours to lower.")
+        rules.check(change.type, image_before, image_after)
+
+    async def _check_attachments(
+        self, change: Change, before: Version | None, made: set[tuple[str, str]]
+    ) -> None:
+        """A document may carry only Binaries the caller sees, or that no document carries yet:
+        otherwise a link would lay open what another document hides."""
+        if change.type != "DocumentReference":
+            return
+        wanted = _attached(change.entries)
+        if before is not None and wanted:
+            wanted -= _attached(self._judge.entries(before))
+        for identity in wanted - made:
+            predicate = self._rules.predicate("r", "Binary")
+            shown: list[Expression] = [] if predicate is None else [predicate]
+            loose = negate(carried(EVERYTHING))
+            query = Query(
+                ("Binary",), All((Identity((identity[1],)), any_of(loose, *shown))), count=1
+            )
+            if not await self._store.count(query, 1):
+                raise Forbidden(f"{identity[0]}/{identity[1]} is not yours to attach.")
+
     def _narrowed(self, selects: Sequence[Selects]) -> list[Selects]:
-        return [Selects(narrow(s.query, self._predicate), s.ids) for s in selects]
+        return [Selects(narrow(s.query, self._rules), s.ids) for s in selects]
+
+
+def _attached(entries: Sequence[Any]) -> set[tuple[str, str]]:
+    return {
+        (entry.type or "", entry.id or "")
+        for entry in entries
+        if isinstance(entry, ReferenceEntry)
+        and entry.param == "attachment"
+        and entry.type == "Binary"
+    }
+
+
+def _resource(version: Version | None) -> dict[str, Any] | None:
+    return None if version is None or version.content is None else decode_stored(version.content)
 
 
 def _meets(change: Change, current: Version | None) -> None:

@@ -9,9 +9,10 @@ answer about a hidden resource is the answer about an unknown one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fhirserver.access.judged import JudgedStore
+from fhirserver.access.rules import Uniform
 from fhirserver.search.expression import Everything, Expression
 from fhirserver.storage.interface import (
     Capabilities,
@@ -50,7 +51,7 @@ class PermittedStore:
     `Everything` needs it, since single versions are then judged in memory.
     """
 
-    __slots__ = ("_store", "predicate")
+    __slots__ = ("_judged", "_store", "client_ids")
 
     def __init__(
         self,
@@ -58,12 +59,36 @@ class PermittedStore:
         predicate: Expression = Everything(),
         entries: Callable[[dict[str, Any]], Sequence[Entry]] | None = None,
     ) -> None:
-        self.predicate = predicate
         self._store: Store = store
+        self._judged: JudgedStore | None = None
+        self.client_ids = True
         if predicate != Everything():
             if entries is None:
                 raise TypeError("a predicate needs `entries` to judge single versions")
-            self._store = JudgedStore(store, predicate, entries)
+            self._bind(JudgedStore(store, Uniform(predicate), entries))
+
+    @classmethod
+    def judged(cls, judged: JudgedStore, *, client_ids: bool) -> PermittedStore:
+        """A store for the caller that `judged` is for. `client_ids`: PUT may create under an id
+        the client chose, which tells whether a hidden resource has it."""
+        made = cls(judged.engine)
+        made._bind(judged)
+        made.client_ids = client_ids
+        return made
+
+    def _bind(self, judged: JudgedStore) -> None:
+        # The server's own part of a store (grants, log) is not for a caller.
+        self._store = cast("Store", judged)
+        self._judged = judged
+
+    def reaches(self, action: str, type: str) -> bool:
+        """Whether the action (c r u d s) may be done to any resource of the type."""
+        return self._judged is None or self._judged.reaches(action, type)
+
+    def demand(self, action: str, type: str) -> None:
+        """Raises Forbidden where the caller's scopes and role do not give the action."""
+        if self._judged is not None:
+            self._judged.demand(action, type)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -73,6 +98,24 @@ class PermittedStore:
 
     def read(self, type: str, id: str) -> Awaitable[Version | None]:
         return self._store.read(type, id)
+
+    def current(self, type: str, id: str) -> Awaitable[Version | None]:
+        """The newest version of what is to be written: known by any action, not by `r` alone."""
+        if self._judged is None:
+            return self._store.read(type, id)
+        return self._judged.current(type, id)
+
+    def current_many(self, identities: Sequence[tuple[str, str]]) -> Awaitable[list[Version]]:
+        """Like `current`, as `read_many`."""
+        if self._judged is None:
+            return self._store.read_many(identities)
+        return self._judged.current_many(identities)
+
+    def included(self, query: Query) -> Awaitable[Page]:
+        """A search for what goes beside matches: it needs `r`, and is empty where that lacks."""
+        if self._judged is None:
+            return self._store.search(query)
+        return self._judged.included(query)
 
     def vread(self, type: str, id: str, version: int) -> Awaitable[Version | None]:
         return self._store.vread(type, id, version)
@@ -93,9 +136,14 @@ class PermittedStore:
         return self._store.history_count(selection)
 
     def commit(
-        self, changes: Sequence[Change], selects: Sequence[Selects] = ()
+        self,
+        changes: Sequence[Change],
+        selects: Sequence[Selects] = (),
+        log: Sequence[bytes] = (),
     ) -> Awaitable[list[Version]]:
-        return self._store.commit(changes, selects)
+        if not log:
+            return self._store.commit(changes, selects)
+        return self._store.commit(changes, selects, log)
 
     def commit_many(
         self, units: Sequence[tuple[Sequence[Change], Sequence[Selects]]]

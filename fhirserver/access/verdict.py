@@ -39,36 +39,65 @@ if TYPE_CHECKING:
     from fhirserver.storage.interface import Store
 
 
+#: So many verdicts on single versions are remembered.
+_REMEMBERED = 10_000
+
+
 class Judge:
-    """Whether `predicate` selects a version, or what a change would make."""
+    """Whether a predicate selects a version, or what a change would make."""
 
-    def __init__(
-        self,
-        store: Store,
-        predicate: Expression,
-        entries: Callable[[dict[str, Any]], Sequence[Entry]],
-    ) -> None:
+    def __init__(self, store: Store, entries: Callable[[dict[str, Any]], Sequence[Entry]]) -> None:
         self._store = store
-        self._predicate = predicate
         self._entries = entries
-        self._reaches = _reaches(predicate)
+        self._reaching: dict[int, tuple[Expression, bool]] = {}
+        self._verdicts: dict[tuple[int, str, str, int], bool] = {}
 
-    async def permits(self, version: Version) -> bool:
-        if version.content is None:
+    async def permits(self, predicate: Expression, version: Version) -> bool:
+        if version.content is None or isinstance(predicate, Nothing):
             return False
-        return await self._decide(
-            version.type, version.id, version.updated, self._entries(decode_stored(version.content))
+        if isinstance(predicate, Everything):
+            return True
+        # A version never changes, so what was found of it holds as long as the predicate does,
+        # unless the predicate reaches to other resources.
+        key = (id(predicate), version.type, version.id, version.version)
+        known = self._verdicts.get(key)
+        if known is not None:
+            return known
+        entries = self._entries(decode_stored(version.content))
+        verdict = await self._decide(
+            predicate, Candidate(version.type, version.id, version.updated, entries)
         )
+        if not self._reaches(predicate):
+            if len(self._verdicts) >= _REMEMBERED:
+                self._verdicts.clear()
+            self._verdicts[key] = verdict
+        return verdict
 
-    async def permits_change(self, change: Change) -> bool:
+    def entries(self, version: Version) -> Sequence[Entry]:
+        return () if version.content is None else self._entries(decode_stored(version.content))
+
+    async def permits_change(self, predicate: Expression, change: Change) -> bool:
         # The time of the commit is not known yet; no access rule depends on it.
-        return await self._decide(change.type, change.id, 0, change.entries)
+        entries: Sequence[Any] = change.entries
+        return await self._decide(predicate, Candidate(change.type, change.id, 0, entries))
 
-    async def _decide(self, type: str, id: str, updated: int, entries: Sequence[Any]) -> bool:
-        predicate = self._predicate
-        if self._reaches:
-            predicate = await self._settle(predicate, type, id, entries)
-        return matches(predicate, Candidate(type, id, updated, entries), _ALONE)
+    async def _decide(self, predicate: Expression, candidate: Candidate) -> bool:
+        if self._reaches(predicate):
+            predicate = await self._settle(
+                predicate, candidate.type, candidate.id, candidate.entries
+            )
+        return matches(predicate, candidate, _ALONE)
+
+    def _reaches(self, predicate: Expression) -> bool:
+        """Remembered by identity: hashing a whole predicate takes longer than judging by it."""
+        known = self._reaching.get(id(predicate))
+        if known is None:
+            if len(self._reaching) >= _REMEMBERED:
+                self._reaching.clear()
+                self._verdicts.clear()
+            # Holding the predicate keeps its identity from being given to another.
+            known = self._reaching[id(predicate)] = (predicate, _reaches(predicate))
+        return known[1]
 
     async def _settle(
         self, expression: Expression, type: str, id: str, entries: Sequence[Any]

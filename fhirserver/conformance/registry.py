@@ -214,7 +214,10 @@ class _ByUrl:
 @cache
 def _specified() -> _Specified:
     body = shipped.read("profiles", "r4", "search-parameters.json.gz")
-    return _Specified(msgspec.json.decode(body, type=list[_Row]))
+    rows = msgspec.json.decode(body, type=list[_Row])
+    # Those that the access rules search by, beside R4's own.
+    own = shipped.read("profiles", "access", "search-parameters.json")
+    return _Specified(rows + msgspec.json.decode(own, type=list[_Row]))
 
 
 @cache

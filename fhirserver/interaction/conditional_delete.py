@@ -18,6 +18,7 @@ async def conditional_delete(ctx: Context, type: str, criteria: str) -> list[Wri
 
     All go together, or one after the other on a store without transactions.
     """
+    ctx.store.demand("d", type)
     query = conditional_query(ctx, type, criteria)
 
     async def attempt() -> list[Written]:

@@ -20,6 +20,7 @@ async def conditional_patch(
     ctx: Context, type: str, criteria: str, patch: Patch, *, if_match: int | None = None
 ) -> Written:
     """Change the one resource that `criteria` select. Raises NotFound, MultipleMatches."""
+    ctx.store.demand("u", type)
     query = conditional_query(ctx, type, criteria)
 
     async def attempt() -> Written:

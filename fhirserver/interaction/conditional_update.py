@@ -21,6 +21,7 @@ async def conditional_update(
     ctx: Context, type: str, criteria: str, resource: Resource, *, if_match: int | None = None
 ) -> Written:
     """Update the one resource that `criteria` select, or create it when there is none."""
+    ctx.store.demand("u", type)
     check_type(resource, type)
     issues = validated(ctx, resource)
     query = conditional_query(ctx, type, criteria)
@@ -52,9 +53,9 @@ async def conditional_draft(
     if body_id is None:
         return Draft("PUT", type, ctx.new_id(), resource, ABSENT)
     check_id(resource, type, body_id)
-    if not ctx.limits.update_create:
+    if not (ctx.limits.update_create and ctx.store.client_ids):
         raise MethodNotAllowed("The criteria select nothing, and this server gives ids itself.")
-    current = await ctx.store.read(type, body_id)
+    current = await ctx.store.current(type, body_id)
     if current is not None and not current.deleted:
         # Writing over a resource that the criteria do not select would lose it by mistake.
         raise Conflict(f"The criteria select nothing, but {type}/{body_id} exists.")

@@ -22,6 +22,7 @@ async def create(
     With `if_none_exist` (search criteria): nothing is made when they select one resource, which
     is then given back as found. Raises MultipleMatches.
     """
+    ctx.store.demand("c", type)
     check_type(resource, type)
     issues = validated(ctx, resource)
     if if_none_exist is None:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 async def delete(ctx: Context, type: str, id: str, *, if_match: int | None = None) -> Written:
     """Delete the resource; deleting what is absent or deleted changes nothing."""
 
+    ctx.store.demand("d", type)
+
     async def attempt() -> Written:
-        current = await ctx.store.read(type, id)
+        current = await ctx.store.current(type, id)
         if if_match is not None:
             check_if_match(type, id, current, if_match)
         if current is None:

@@ -193,7 +193,7 @@ class _Page:
         room = self._ctx.limits.includes - len(self.included) + 1
         if self.cut:
             return
-        page = await self._ctx.store.search(
+        page = await self._ctx.store.included(
             Query(query.types, query.where, count=room + len(self._seen))
         )
         for version in page.versions:

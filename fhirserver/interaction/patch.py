@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fhirserver.errors import Invalid, Issue, UnsupportedMediaType
 from fhirserver.interaction.context import Draft, Written
-from fhirserver.interaction.read import read
+from fhirserver.interaction.read import present
 from fhirserver.interaction.update import check_if_match
 from fhirserver.interaction.write import attempts, commit, validated
 from fhirserver.model import patch_fhirpath, patch_json
@@ -33,11 +33,13 @@ async def patch(
     ctx: Context, type: str, id: str, patch: Patch, *, if_match: int | None = None
 ) -> Written:
     """Change the current version by `patch`. Raises NotFound, Gone, PreconditionFailed."""
+    ctx.store.demand("u", type)
 
     async def attempt() -> Written:
+        current = await ctx.store.current(type, id)
         if if_match is not None:
-            check_if_match(type, id, await ctx.store.read(type, id), if_match)
-        current = await read(ctx, type, id)
+            check_if_match(type, id, current, if_match)
+        current = present(type, id, current)
         draft = patched_draft(current, patch)
         assert draft.resource is not None
         issues = validated(ctx, draft.resource)

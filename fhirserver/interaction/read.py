@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 async def read(ctx: Context, type: str, id: str) -> Version:
     """The current version. Raises NotFound, or Gone when the resource is deleted."""
-    version = await ctx.store.read(type, id)
+    return present(type, id, await ctx.store.read(type, id))
+
+
+def present(type: str, id: str, version: Version | None) -> Version:
+    """What was looked up, when it is there. Raises NotFound or Gone."""
     if version is None:
         raise unknown(type, id)
     if version.content is None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Identity = tuple[str, str]
 
+_ACTIONS = {"delete": "d", "create": "c", "update": "u", "patch": "u"}
+
 
 @dataclass(slots=True)
 class Planned:
@@ -63,11 +65,15 @@ class Plan:
 async def plan(ctx: Context, steps: Iterable[Step]) -> Plan:
     """Settle every identity. Raises what makes the transaction fail, naming the entry."""
     plan = Plan()
+    for step in steps:
+        if step.kind in _ACTIONS:
+            with step.named():
+                ctx.store.demand(_ACTIONS[step.kind], step.type)
     by_kind: dict[str, list[Step]] = {}
     for step in steps:
         by_kind.setdefault(step.kind, []).append(step)
     known = [(s.type, s.id) for s in steps if s.id is not None]
-    plan.current = {(v.type, v.id): v for v in await ctx.store.read_many(known)}
+    plan.current = {(v.type, v.id): v for v in await ctx.store.current_many(known)}
     for step in by_kind.get("delete", ()):
         with step.named():
             await _delete(ctx, plan, step)
@@ -110,7 +116,7 @@ async def _delete(ctx: Context, plan: Plan, step: Step) -> None:
         if step.if_match is not None:
             check_if_match(step.type, step.id, current, step.if_match)
         if current is None:
-            gone = await ctx.store.read(step.type, step.id)
+            gone = await ctx.store.current(step.type, step.id)
             nothing = gone or Version(step.type, step.id, 0, 0, "DELETE", None)
             plan.settled[step.place] = (Written("unchanged", nothing),)
             return
@@ -167,7 +173,7 @@ async def _patch(ctx: Context, plan: Plan, step: Step) -> None:
     if step.if_match is not None:
         check_if_match(step.type, step.id or "", current, step.if_match)
     if current is None:
-        if await ctx.store.read(step.type, step.id or "") is None:
+        if await ctx.store.current(step.type, step.id or "") is None:
             raise unknown(step.type, step.id or "")
         raise Gone(f"{step.type}/{step.id} was deleted.")
     _write(plan, step, patched_draft(current, patch_of(step.resource)), "updated")

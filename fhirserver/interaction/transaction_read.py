@@ -30,6 +30,8 @@ async def check_read(ctx: Context, plan: Plan, step: Step) -> None:
     type = segments[0]
     if type not in RESOURCE_TYPES:
         raise NotFound(f"{type[:80]} is no resource type.")
+    instance = len(segments) > 1 and not segments[1].startswith(("_", "$"))
+    ctx.store.demand("r" if instance else "s", type)
     if len(segments) == 1:
         parameters = parse_qsl(query, keep_blank_values=True)
         parse(
@@ -43,7 +45,7 @@ async def check_read(ctx: Context, plan: Plan, step: Step) -> None:
             max_count=ctx.limits.max_count,
             terminology=ctx.terminology,
         )
-    elif len(segments) == 2 and not segments[1].startswith(("_", "$")):
+    elif len(segments) == 2 and instance:
         identity = (type, segments[1])
         if identity in plan.deleted:
             raise Gone(f"{type}/{segments[1]} is deleted by this transaction.")

@@ -33,12 +33,13 @@ async def update(
     `if_match`: only when this is the current version. `if_none_match`: only when there is none.
     Raises PreconditionFailed.
     """
+    ctx.store.demand("u", type)
     check_type(resource, type)
     check_id(resource, type, id)
     issues = validated(ctx, resource)
 
     async def attempt() -> Written:
-        current = await ctx.store.read(type, id)
+        current = await ctx.store.current(type, id)
         draft = Draft("PUT", type, id, resource, expectation(ctx, type, id, current, if_match))
         if if_none_match and current is not None and not current.deleted:
             raise PreconditionFailed(
@@ -58,7 +59,7 @@ def expectation(
         check_if_match(type, id, current, if_match)
         return if_match
     if current is None or current.deleted:
-        if not ctx.limits.update_create:
+        if not (ctx.limits.update_create and ctx.store.client_ids):
             raise MethodNotAllowed(f"{type}/{id} is not known, and this server gives ids itself.")
         return ABSENT
     return ANY

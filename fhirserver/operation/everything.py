@@ -97,7 +97,8 @@ class _Record:
         self._id = id
         self._asked = asked
         self._all = member_types(ctx.registry, name)
-        self.members = tuple(t for t in self._all if not asked.types or t in asked.types)
+        self._reached = tuple(t for t in self._all if ctx.store.reaches("s", t))
+        self.members = tuple(t for t in self._reached if not asked.types or t in asked.types)
         self._references_asked = not asked.types or any(t not in self._all for t in asked.types)
         self.first = f"{self.members[0]}:" if self.members else "~"
 
@@ -143,7 +144,7 @@ class _Record:
         """What the record references, and what that references in turn."""
         found: set[tuple[str, str]] = set()
         fresh: set[tuple[str, str]] = set()
-        for type in self._all:
+        for type in self._reached:
             query = Query((type,), self._where(type, None), count=_SCAN)
             while True:
                 page = await self._ctx.store.search(query)

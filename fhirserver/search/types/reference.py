@@ -133,6 +133,13 @@ def converters(
 ) -> dict[str, Converter]:
     reference = converter(bases)
 
+    def url(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
+        """An address, such as Attachment.url; that of a resource here is a reference to it."""
+        if not isinstance(value, str):
+            return
+        type, id, _ = localise(value[:LONGEST], bases)
+        out += [ReferenceEntry(param, type, id) for param in params]
+
     def untyped(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
         if isinstance(value, str):
             canonical(params, value, out)
@@ -142,7 +149,7 @@ def converters(
             reference(params, value, out)
 
     return (
-        {"Reference": reference, "": untyped}
-        | dict.fromkeys(("canonical", "uri", "url", "oid", "uuid", "string"), canonical)
+        {"Reference": reference, "": untyped, "url": url}
+        | dict.fromkeys(("canonical", "uri", "oid", "uuid", "string"), canonical)
         | dict.fromkeys(("Resource", *RESOURCE_TYPES), resource)
     )

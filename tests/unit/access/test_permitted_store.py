@@ -228,7 +228,7 @@ async def test_commit_does_not_overwrite_what_was_hidden_meanwhile(engine):
     permitted = PermittedStore(engine, OPEN, entries)
     original = engine.commit
 
-    async def late(changes, selects=()):
+    async def late(changes, selects=(), log=()):
         engine.commit = original
         await original([put("Patient", "a", "secret")])
         return await original(changes, selects)

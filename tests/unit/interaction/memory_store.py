@@ -129,7 +129,7 @@ class MemoryStore:
     async def history_count(self, selection):
         return len(self._history(selection))
 
-    async def commit(self, changes, selects=()):
+    async def commit(self, changes, selects=(), log=()):
         await self._pause()
         return self._commit(changes, selects)
 

@@ -1,0 +1,85 @@
+"""Whose a resource is, and who wrote it, as expressions on its index entries.
+
+terminology/access/resource-types.json names the parameters. A resource with a subject belongs to
+its subject alone: that another patient wrote or performed it gives that patient's readers nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fhirserver.access.decision.build import (
+    NOTHING,
+    all_of,
+    any_of,
+    negate,
+    refers,
+    refers_to_type,
+)
+from fhirserver.access.decision.tables import resource_types
+from fhirserver.search.expression import Chain, Everything, Identity, Nothing
+
+if TYPE_CHECKING:
+    from fhirserver.search.expression import Expression
+
+    Reference = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The patients a right extends to. With `id` it is that one alone, and `selects` is the
+    verdict on it (Everything or Nothing); without, `selects` is asked of each Patient."""
+
+    selects: Expression
+    id: str | None = None
+
+
+NOBODY = People(NOTHING)
+
+
+def belongs(type: str, people: People) -> Expression:
+    """Resources of `type` that are data of `people`."""
+    if isinstance(people.selects, Nothing):
+        return NOTHING
+    if type == "Patient":
+        return _patient(people)
+    if type == "Device":
+        return _points("patient", people)
+    if type == "AuditEvent":
+        return _points("patient", people)
+    record = resource_types().record.get(type)
+    if record is None:
+        return NOTHING
+    found = any_of(*(_points(code, people) for code in record.subject))
+    if record.otherwise:
+        nobody = negate(any_of(*(refers_to_type(code, "Patient") for code in record.subject)))
+        found = any_of(
+            found, all_of(any_of(*(_points(code, people) for code in record.otherwise)), nobody)
+        )
+    return found
+
+
+def authored(type: str, references: tuple[Reference, ...]) -> Expression:
+    """Resources of `type` written by one of `references`."""
+    record = resource_types().record.get(type)
+    if record is None or not references:
+        return NOTHING
+    found = [refers(code, references) for code in record.author]
+    if type == "DocumentReference" and any(type == "Organization" for type, _ in references):
+        found.append(refers("custodian", references))
+    return any_of(*found)
+
+
+def _patient(people: People) -> Expression:
+    if people.id is None:
+        return people.selects
+    return all_of(Identity((people.id,)), people.selects)
+
+
+def _points(code: str, people: People) -> Expression:
+    if people.id is not None:
+        return all_of(refers(code, (("Patient", people.id),)), people.selects)
+    if isinstance(people.selects, Everything):
+        return refers_to_type(code, "Patient")
+    return Chain(code, ("Patient",), people.selects)

@@ -1,0 +1,183 @@
+"""The caller's rules compiled: one expression for each action and resource type.
+
+compartment ∧ scope ∧ role ∧ consent ∧ matrix ∧ label. Deny by default: a type, an action, a scope
+or a constraint that is not understood adds nothing, and where nothing is left the answer is
+Forbidden before any data is touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from fhirserver.access.caller import Role
+from fhirserver.access.decision import binary, citizen, guards, professional, shared
+from fhirserver.access.decision.build import (
+    EVERYTHING,
+    NOTHING,
+    all_of,
+    any_of,
+    negate,
+)
+from fhirserver.access.decision.ownership import belongs
+from fhirserver.access.decision.tables import resource_types
+from fhirserver.access.scopes import granted
+from fhirserver.errors import FHIRError
+from fhirserver.model.definitions import RESOURCE_TYPES
+from fhirserver.search.expression import Kind, Nothing, Present
+from fhirserver.search.parse import criteria
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fhirserver.access.decision.rights import Rights
+    from fhirserver.access.decision.situation import Situation
+    from fhirserver.access.scopes import Scope
+    from fhirserver.search.expression import Expression
+
+_TREATING = (Role.PROFESSIONAL, Role.SYSTEM)
+
+
+class Policy:
+    """What one caller may do, until `expires` (seconds of the loop's clock) or the next epoch.
+
+    `launch`: the caller's rights in the space of the launch patient, for patient/ scopes;
+    `panel`: their rights by user/ and system/ scopes.
+    """
+
+    def __init__(self, situation: Situation, launch: Rights | None, panel: Rights | None) -> None:
+        self.situation = situation
+        self._launch = launch
+        self._panel = panel
+        self._scopes = granted(situation.caller.scopes)
+        self._made: dict[tuple[str, str], Expression | None] = {}
+
+    def predicate(self, action: str, type: str) -> Expression | None:
+        """What of `type` the action may be done to; None when it is Forbidden."""
+        key = (action, type)
+        if key not in self._made:
+            self._made[key] = self._predicate(action, type)
+        return self._made[key]
+
+    def known(self, type: str) -> Expression:
+        """What the caller may know of, by any action: what is not here does not exist."""
+        found = [self.predicate(action, type) for action in "rsud"]
+        return any_of(*(each for each in found if each is not None))
+
+    def by_identifier(self) -> Expression | None:
+        """Patients a caller may find by their national identifier alone, to feed their space."""
+        rights = self._panel
+        if self.situation.caller.role not in self.situation.settings.existence_by_ins:
+            return None
+        if rights is None or not self._reaching("s", "Patient"):
+            return None
+        return belongs("Patient", rights.feeds)
+
+    def unscoped(self, action: str, type: str) -> Expression:
+        """What the rules permit whatever the scopes, for `$explain-access` and guards."""
+        found = [
+            self._role(action, type, rights) for rights in (self._launch, self._panel) if rights
+        ]
+        return any_of(*(each for each in found if each is not None))
+
+    def may_label(self, type: str) -> Expression:
+        """Resources whose labels the caller may lower: as holder, author or administrator."""
+        if self.situation.caller.role not in _TREATING:
+            rights = self._launch or self._panel
+            app = self.situation.app is not None
+            return EVERYTHING if rights is not None and rights.legal and not app else NOTHING
+        found = [
+            professional.trusted(self.situation, rights, type)
+            for rights in (self._launch, self._panel)
+            if rights is not None
+        ]
+        return any_of(*found)
+
+    def check(
+        self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    ) -> None:
+        guards.check(self.situation, type, before, after)
+
+    def _reaching(self, action: str, type: str) -> tuple[Scope, ...]:
+        return self._scopes.reaching(type, action)
+
+    def _predicate(self, action: str, type: str) -> Expression | None:
+        if type not in RESOURCE_TYPES:
+            return None
+        by_rights: dict[int, tuple[Rights, list[Expression]]] = {}
+        for scope in self._reaching(action, type):
+            rights = self._rights(scope.level)
+            constraint = self._constraint(scope, type)
+            if rights is None or constraint is None:
+                continue
+            by_rights.setdefault(id(rights), (rights, []))[1].append(constraint)
+        parts: list[Expression] = []
+        for rights, constraints in by_rights.values():
+            permitted = self._role(action, type, rights)
+            if permitted is not None:
+                parts.append(all_of(permitted, any_of(*constraints)))
+        return any_of(*parts) if parts else None
+
+    def _rights(self, level: str) -> Rights | None:
+        """By which rights a scope of this level is used."""
+        role = self.situation.caller.role
+        if level == "system":
+            return self._panel if role in (Role.SYSTEM, Role.OPERATOR) else None
+        if role is Role.SYSTEM:
+            return None
+        return self._launch if level == "patient" else self._panel
+
+    def _constraint(self, scope: Scope, type: str) -> Expression | None:
+        """The scope's constraints as a search; None when they cannot be searched by."""
+        parts: list[Expression] = []
+        for name, value in scope.constraints:
+            try:
+                query = criteria(
+                    self.situation.registry, type, urlencode({name: value}), now=self.situation.now
+                )
+            except FHIRError:
+                return None
+            parts.append(query.where)
+        return all_of(*parts)
+
+    def _role(self, action: str, type: str, rights: Rights) -> Expression | None:
+        situation = self.situation
+        if type == "Binary":
+            return self._binary(action, rights)
+        if type == "Device" and action in "rs":
+            return any_of(
+                negate(Present("patient", Kind.REFERENCE)), self._own(action, type, rights)
+            )
+        if type in resource_types().shared:
+            return shared.permission(situation, action, type)
+        if situation.caller.role is Role.OPERATOR:
+            return None
+        if type == "AuditEvent" and action not in "rs":
+            return None
+        return self._of_role(action, type, rights)
+
+    def _of_role(self, action: str, type: str, rights: Rights) -> Expression | None:
+        if self.situation.caller.role in _TREATING:
+            return professional.permission(self.situation, rights, action, type)
+        return citizen.permission(self.situation, rights, action, type)
+
+    def _own(self, action: str, type: str, rights: Rights) -> Expression:
+        if self.situation.caller.role is Role.OPERATOR:
+            return NOTHING
+        return self._of_role(action, type, rights) or NOTHING
+
+    def _binary(self, action: str, rights: Rights) -> Expression | None:
+        caller = self.situation.caller
+        if caller.role is Role.OPERATOR or not rights.app_reaches("Binary"):
+            return None
+        if action == "c":
+            return EVERYTHING
+        documents = self.predicate(action, "DocumentReference")
+        if documents is None:
+            documents = self._of_role(action, "DocumentReference", rights) or NOTHING
+        holder = rights.reads.id if caller.role in (Role.CITIZEN, Role.PROXY) else None
+        if holder is not None and isinstance(rights.reads.selects, Nothing):
+            holder = None
+        if action in "rs":
+            return binary.visible(documents, holder)
+        return binary.visible(documents, None)

@@ -1,0 +1,317 @@
+"""The decision for one request: a store bound to what its caller may see and write.
+
+What the rules say of the launch patient is asked of the store once and kept, with the compiled
+expressions, until something they depend on is written (`EPOCH`: one look at the newest such
+change, at each request, in whichever process it was made), a Consent begins or ends, or a minute
+has gone. So a withdrawal acts on the next request. In open mode nothing is decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from fhirserver.access.caller import Role
+from fhirserver.access.decision import (
+    app_authorised,
+    emergency_entitled,
+    emergency_not_opposed,
+    feeding_not_opposed,
+    holder,
+    professional_not_blocked,
+    proxy_relationship,
+    space_open,
+    treatment_relation,
+)
+from fhirserver.access.decision.build import NOTHING, all_of, refers, truth
+from fhirserver.access.decision.ownership import NOBODY, People
+from fhirserver.access.decision.policy import Policy
+from fhirserver.access.decision.rights import Rights
+from fhirserver.access.decision.settings import AccessSettings
+from fhirserver.access.decision.situation import Situation
+from fhirserver.access.judged import JudgedStore
+from fhirserver.access.store import PermittedStore
+from fhirserver.access.verdict import Judge
+from fhirserver.model.dates import interval, microseconds, period
+from fhirserver.model.json import decode_stored
+from fhirserver.model.version import HistorySelection
+from fhirserver.search.expression import Has, Identity, Nothing, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fhirserver.access.caller import Caller
+    from fhirserver.conformance.registry import Registry
+    from fhirserver.search.entries import Entry
+    from fhirserver.search.expression import Expression
+    from fhirserver.storage.interface import Store
+
+    Entries = Callable[[dict[str, Any]], Sequence[Entry]]
+    Clock = Callable[[], datetime]
+
+#: A write to one of these types may change a decision.
+EPOCH = ("Consent", "RelatedPerson", "CareTeam", "Patient", "PractitionerRole")
+_NEWEST = HistorySelection(types=EPOCH, count=1)
+_KEPT = 10_000  # decisions
+_CONSENTS = 1000  # of one patient, looked through for when a decision ends
+
+
+async def permit(
+    store: Store,
+    caller: Caller,
+    *,
+    entries: Entries,
+    registry: Registry,
+    clock: Clock = lambda: datetime.now(UTC),
+    settings: AccessSettings = AccessSettings(),
+) -> PermittedStore:
+    """The store as `caller` may use it. `entries`: all that a resource is found by."""
+    if caller.role is Role.OPEN:
+        return PermittedStore(store)
+    decisions = _DECISIONS.get(store)
+    if decisions is None or not decisions.serves(entries, registry, settings):
+        decisions = _DECISIONS[store] = Decisions(store, entries, registry, settings)
+    return await decisions.permit(caller, clock())
+
+
+@dataclass(slots=True)
+class _Kept:
+    epoch: int
+    until: int
+    judged: JudgedStore
+
+
+class Decisions:
+    """Decisions on one store, kept as long as they hold."""
+
+    def __init__(
+        self, store: Store, entries: Entries, registry: Registry, settings: AccessSettings
+    ) -> None:
+        self._store = store
+        self._entries = entries
+        self._registry = registry
+        self._settings = settings
+        self._registry_epoch = registry.epoch
+        self._kept: dict[tuple[object, ...], _Kept] = {}
+
+    def serves(self, entries: Entries, registry: Registry, settings: AccessSettings) -> bool:
+        # A bound method is made anew at each mention: equal, not the same.
+        return (
+            self._entries == entries
+            and self._registry is registry
+            and self._settings is settings
+            and self._registry_epoch == registry.epoch
+        )
+
+    async def permit(self, caller: Caller, now: datetime) -> PermittedStore:
+        key = _key(caller)
+        moment = microseconds(now)
+        epoch = await self._epoch()
+        kept = self._kept.get(key)
+        if kept is None or kept.epoch != epoch or not kept.until > moment >= 0:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            policy, until = await self.decide(caller, now)
+            judge = Judge(self._store, self._entries)
+            judged = JudgedStore(self._store, policy, self._entries, judge)
+            kept = self._kept[key] = _Kept(epoch, until, judged)
+        return PermittedStore.judged(kept.judged, client_ids=self._settings.client_ids)
+
+    async def decide(self, caller: Caller, now: datetime) -> tuple[Policy, int]:
+        """The policy of a caller, and until when it holds if nothing is written."""
+        situation = await situation_of(self._store, caller, now, self._registry, self._settings)
+        patient = caller.patient
+        if caller.role is Role.CITIZEN and patient is None:
+            patient = situation.own("Patient")
+        launch = None if patient is None else await self._launch(situation, patient)
+        panel = await self._panel(situation, launch)
+        until = microseconds(now) + int(self._settings.seconds * 1_000_000)
+        if launch is not None and (panel is launch or not situation.treats):
+            until = await self._until(situation, patient or "")
+        return Policy(situation, launch, panel), until
+
+    async def _epoch(self) -> int:
+        page = await self._store.history(_NEWEST)
+        return page.versions[0].seq if page.versions else 0
+
+    async def _launch(self, situation: Situation, patient: str) -> Rights:
+        """The rights in one patient's space, each verdict asked of the store."""
+
+        async def holds(*parts: Expression) -> bool:
+            return await select_patient(self._store, patient, all_of(*parts))
+
+        def people(verdict: bool) -> People:
+            return People(truth(verdict), patient)
+
+        match situation.caller.role:
+            case Role.CITIZEN:
+                own, open_ = await asyncio.gather(
+                    holds(holder.expression(situation)), holds(space_open.expression(situation))
+                )
+                reads, feeds = own, own and open_
+                rights = Rights(people(reads), people(feeds), legal=own)
+            case Role.PROXY:
+                open_ = await holds(space_open.expression(situation))
+                legal = open_ and await holds(proxy_relationship.legal(situation))
+                acts = legal or (open_ and await holds(proxy_relationship.caring(situation)))
+                rights = Rights(people(acts), people(acts), legal=legal)
+            case Role.PROFESSIONAL:
+                rights = Rights(
+                    people(await holds(*reading(situation))),
+                    people(await holds(*feeding(situation))),
+                    people(await holds(administering(situation))),
+                )
+            case _:
+                rights = Rights()
+        if situation.app is None:
+            return rights
+        return replace(rights, app_types=await self._app_types(situation, patient))
+
+    async def _panel(self, situation: Situation, launch: Rights | None) -> Rights | None:
+        """The rights beyond one patient, for user/ and system/ scopes."""
+        role = situation.caller.role
+        if role in (Role.CITIZEN, Role.PROXY) or situation.emergency:
+            return launch
+        if role is Role.OPERATOR:
+            return Rights()
+        reads = NOTHING if situation.app else all_of(*reading(situation))
+        return Rights(
+            People(reads),
+            People(all_of(*feeding(situation))),
+            People(administering(situation))
+            if situation.caller.role is not Role.SYSTEM
+            else NOBODY,
+            app_types=frozenset() if situation.app else None,
+        )
+
+    async def _app_types(self, situation: Situation, patient: str) -> frozenset[str]:
+        """The types that the patient has authorised the app for."""
+        since = await self._of_age_since(situation, patient)
+        authorised = app_authorised.expression(situation, None, since)
+        if not isinstance(authorised, Has):
+            return frozenset()
+        where = all_of(refers("patient", (("Patient", patient),)), authorised.source)
+        found: set[str] = set()
+        page = await self._store.search(Query(("Consent",), where, count=_CONSENTS))
+        for version in page.versions:
+            provision = decode_stored(version.content or b"{}").get("provision", {})
+            classes = [c.get("code", "") for c in provision.get("class", [])]
+            found.update(classes or ("*",))
+        return frozenset(found)
+
+    async def _of_age_since(self, situation: Situation, patient: str) -> datetime | None:
+        """When the patient came of age; None while under age."""
+        version = await self._store.read("Patient", patient)
+        birth = decode_stored((version and version.content) or b"{}").get("birthDate")
+        if not isinstance(birth, str):
+            return None
+        try:
+            low, _ = interval(birth)
+        except ValueError:
+            return None
+        born = datetime.fromtimestamp(low / 1_000_000, UTC)
+        of_age = proxy_relationship.years_before(born, -situation.settings.majority)
+        return of_age if of_age <= situation.now else None
+
+    async def _until(self, situation: Situation, patient: str) -> int:
+        """The next instant at which a Consent or a proxy's time begins or ends."""
+        moment = situation.moment
+        until = moment + int(self._settings.longest_seconds * 1_000_000)
+        for type in ("Consent", "RelatedPerson"):
+            where = refers("patient", (("Patient", patient),))
+            page = await self._store.search(Query((type,), where, count=_CONSENTS))
+            for version in page.versions:
+                resource = decode_stored(version.content or b"{}")
+                span = resource if type == "RelatedPerson" else resource.get("provision", {})
+                bounds = period(span.get("period") or {}) or ()
+                until = min([until, *(bound for bound in bounds if bound > moment)])
+            if page.next is not None:
+                return min(until, moment + int(self._settings.seconds * 1_000_000))
+        return until
+
+
+def reading(situation: Situation) -> tuple[Expression, ...]:
+    """What must hold of a patient for a professional or a service to read their data, in the
+    order of the rules."""
+    rules = (
+        space_open.RULE,
+        professional_not_blocked.RULE,
+        emergency_entitled.RULE,
+        emergency_not_opposed.RULE,
+        treatment_relation.RULE,
+    )
+    return tuple(rule.expression(situation) for rule in rules if rule.applies(situation))
+
+
+def feeding(situation: Situation) -> tuple[Expression, ...]:
+    return space_open.expression(situation), feeding_not_opposed.expression(situation)
+
+
+def administering(situation: Situation) -> Expression:
+    """Patients who have chosen the caller as general practitioner, and have not blocked them."""
+    return all_of(
+        refers("general-practitioner", situation.persons),
+        professional_not_blocked.expression(situation),
+    )
+
+
+async def select_patient(store: Store, id: str, expression: Expression) -> bool:
+    """Whether `expression` selects the Patient `id`."""
+    if isinstance(expression, Nothing):
+        return False
+    query = Query(("Patient",), all_of(Identity((id,)), expression))
+    return await store.count(query, 1) > 0
+
+
+async def situation_of(
+    store: Store, caller: Caller, now: datetime, registry: Registry, settings: AccessSettings
+) -> Situation:
+    """Who the caller is to the rules: a professional is a Practitioner and all their roles."""
+    type, _, id = caller.fhir_user.partition("/")
+    persons = [(type, id)] if type and id else []
+    organizations = []
+    if caller.organization.startswith("Organization/"):
+        organizations.append(("Organization", caller.organization.partition("/")[2]))
+    if caller.role is Role.PROFESSIONAL and persons:
+        persons += await _roles(store, type, id)
+    if caller.role is Role.SYSTEM:
+        persons = []
+    return Situation(caller, now, registry, settings, tuple(persons), tuple(organizations))
+
+
+async def _roles(store: Store, type: str, id: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    if type == "PractitionerRole":
+        role = await store.read(type, id)
+        content = decode_stored((role and role.content) or b"{}")
+        type, _, id = str(content.get("practitioner", {}).get("reference", "")).partition("/")
+        found.append((type, id))
+    if type != "Practitioner" or not id:
+        return [each for each in found if all(each)]
+    where = refers("practitioner", (("Practitioner", id),))
+    page = await store.search(Query(("PractitionerRole",), where, count=100))
+    found += [("PractitionerRole", version.id) for version in page.versions]
+    return found
+
+
+def _key(caller: Caller) -> tuple[object, ...]:
+    """All of a caller that a decision depends on."""
+    return (
+        caller.role,
+        caller.client,
+        caller.fhir_user,
+        caller.patient,
+        caller.scopes,
+        caller.profession,
+        caller.organization,
+        caller.mode,
+        bool(caller.reason.strip()),
+    )
+
+
+_DECISIONS: WeakKeyDictionary[Any, Decisions] = WeakKeyDictionary()
+
+__all__ = ["EPOCH", "AccessSettings", "Decisions", "permit", "situation_of"]

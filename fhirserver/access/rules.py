@@ -1,0 +1,59 @@
+"""What a judged store asks: which resources an action may be done to.
+
+`Uniform` is one predicate for everything; `decision/policy.py` makes the real ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fhirserver.access.decision.build import EVERYTHING
+from fhirserver.search.expression import Expression
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Rules(Protocol):
+    """Actions are SMART's letters: c r u d s."""
+
+    def predicate(self, action: str, type: str) -> Expression | None:
+        """What of `type` the action may be done to; None when it is Forbidden."""
+
+    def known(self, type: str) -> Expression:
+        """What of `type` the caller may know of by any action."""
+
+    def by_identifier(self) -> Expression | None:
+        """Patients that may be found by their exact national identifier; None: by no rule."""
+
+    def may_label(self, type: str) -> Expression:
+        """Resources whose labels the caller may lower."""
+
+    def check(
+        self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    ) -> None:
+        """Refuse a write for what it changes. Raises Forbidden or Unprocessable."""
+
+
+class Uniform:
+    """The same predicate for every action and type."""
+
+    def __init__(self, predicate: Expression) -> None:
+        self._predicate = predicate
+
+    def predicate(self, action: str, type: str) -> Expression | None:
+        return self._predicate
+
+    def known(self, type: str) -> Expression:
+        return self._predicate
+
+    def by_identifier(self) -> Expression | None:
+        return None
+
+    def may_label(self, type: str) -> Expression:
+        return EVERYTHING
+
+    def check(
+        self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    ) -> None:
+        pass
