@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from fhirserver.access.caller import OPEN
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from fhirserver.access.audit.trail import Audit
+    from fhirserver.access.caller import Caller
     from fhirserver.access.store import PermittedStore
     from fhirserver.conformance.registry import Registry
     from fhirserver.errors import Issue
@@ -92,6 +96,8 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     behaviours: tuple[Behaviour, ...] = ()
     terminology: Terminology | None = None
+    caller: Caller = OPEN
+    audit: Audit | None = None  # None: nothing is recorded (--auth off)
 
     @property
     def local_bases(self) -> tuple[str, ...]:

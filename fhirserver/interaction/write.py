@@ -74,8 +74,12 @@ async def commit(
         changes.append(change_of(ctx, draft))
         if number % 50 == 0:
             await asyncio.sleep(0)  # let other requests run beside a large Bundle
+    log: Sequence[bytes] = ()
+    if ctx.audit is not None:
+        before = [await ctx.store.read(change.type, change.id) for change in changes]
+        log = ctx.audit.writing(ctx.caller, changes, before)
     try:
-        versions = await ctx.store.commit(changes, selects)
+        versions = await ctx.store.commit(changes, selects, log)
     except TransactionsUnavailable as error:
         raise NotSupported(
             ctx.store.capabilities.reason or "This server's store has no transactions."

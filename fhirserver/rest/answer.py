@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fhirserver.access.audit.trail import Access
     from fhirserver.model.version import Version
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -23,3 +24,8 @@ class Answer:
     headers: Headers = ()
     content_type: str | None = None
     issues: bytes | None = None  # an OperationOutcome for a Bundle entry's response.outcome
+    # For the audit trail: the versions sent, where it is more than `version`; whether the commit
+    # has recorded it already; the accesses of a Bundle's entries.
+    touched: tuple[Version, ...] = ()
+    recorded: bool = False
+    accesses: tuple[Access, ...] | None = None

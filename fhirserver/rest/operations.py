@@ -68,4 +68,6 @@ async def invoke(request: Request) -> Answer:
     if isinstance(result, dict):
         return Answer(200, json.encode(result))
     path = "/".join((request.ctx.base_url, *request.segments))
-    return Answer(200, searchset_of(request, result, path))
+    return Answer(
+        200, searchset_of(request, result, path), touched=(*result.matches, *result.included)
+    )

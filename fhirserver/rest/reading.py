@@ -84,7 +84,7 @@ async def history(request: Request) -> Answer:
         timestamp=request.timestamp(),
         show=show,
     )
-    return Answer(200, content)
+    return Answer(200, content, touched=tuple(result.versions))
 
 
 __all__ = ["history", "read", "vread"]

@@ -77,6 +77,7 @@ class Request:
     bundled: bool = False
     raw_query: str = ""
     request_id: str = ""
+    address: str = ""  # of the client
     facts: Facts = NO_FACTS
     understood: Understood | None = None
     _prefer: Prefer | None = field(default=None, repr=False)

@@ -66,7 +66,9 @@ async def _search(
         links = bundle.Links(url, result.search.applied, request.parameter("_cursor"))
         known = Understood(result.search, links, epoch)
         request.understood = known
-    return Answer(200, _searchset(request, result, known.links))
+    return Answer(
+        200, _searchset(request, result, known.links), touched=(*result.matches, *result.included)
+    )
 
 
 def searchset_of(request: Request, result: SearchResult, url: str) -> bytes:

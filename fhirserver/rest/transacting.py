@@ -5,6 +5,7 @@ An entry is served by `routes.perform`, as an HTTP request would be.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.errors import Invalid, NotSupported
@@ -15,6 +16,7 @@ from fhirserver.model import json
 from fhirserver.model.dates import instant
 from fhirserver.rest import bundle
 from fhirserver.rest.answer import Answer
+from fhirserver.rest.auditing import access_of, accesses_of
 from fhirserver.rest.outcome import issues_of, log_unexpected, outcome, status_of
 from fhirserver.rest.request import Request, decode_percent, parse_query
 from fhirserver.rest.writing import resource_of
@@ -52,21 +54,37 @@ async def process_bundle(request: Request, perform: Perform) -> Answer:
     content = bundle.responses(
         f"{kind}-response", entries, base_url=base, timestamp=request.timestamp()
     )
-    return Answer(200, content)
+    accesses = None
+    if request.ctx.audit is not None:
+        accesses = tuple(
+            access
+            for result in results
+            if isinstance(result.answer, Answer)
+            for access in result.answer.accesses or ()
+        )
+    return Answer(200, content, accesses=accesses)
 
 
 def _performer(outer: Request, perform: Perform) -> Any:
     """What serves an entry; errors included."""
 
     async def serve(entry: EntryRequest) -> EntryResult:
+        request = None
         try:
-            return EntryResult(entry, answer=await perform(request_of(outer, entry)))
+            request = request_of(outer, entry)
+            answer = await perform(request)
+            if outer.ctx.audit is not None:
+                answer = replace(answer, accesses=accesses_of(request, answer, outer.address))
+            return EntryResult(entry, answer=answer)
         except Exception as error:
             status = status_of(error)
             if status == 500:
                 log_unexpected(error, outer.request_id, entry.method, entry.url.partition("?")[0])
             report = json.encode(outcome(issues_of(error)))
-            return EntryResult(entry, answer=Answer(status, issues=report))
+            accesses = None
+            if request is not None and outer.ctx.audit is not None:
+                accesses = (access_of(request, status, address=outer.address),)
+            return EntryResult(entry, answer=Answer(status, issues=report, accesses=accesses))
 
     return serve
 

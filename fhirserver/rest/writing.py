@@ -152,7 +152,16 @@ def _answer(request: Request, written: Written) -> Answer:
         if show is not None and content is not None:
             content = show(content)
     status = 201 if written.result == "created" else 200
-    return Answer(status, content, version, location, issues=report)
+    return Answer(
+        status, content, version, location, issues=report, recorded=_recorded(request, written)
+    )
+
+
+def _recorded(request: Request, *written: Written) -> bool:
+    """Whether the audit trail knows already: what is committed is recorded with the commit."""
+    return request.ctx.audit is not None and any(
+        one.result in ("created", "updated", "deleted") for one in written
+    )
 
 
 def _done(written: Written) -> Issue:
@@ -166,6 +175,7 @@ def _done(written: Written) -> Issue:
 
 def _deleted(request: Request, written: list[Written]) -> Answer:
     """204, or 200 with an OperationOutcome when the client prefers one."""
+    recorded = _recorded(request, *written)
     version = written[0].version if len(written) == 1 and written[0].version.version else None
     if request.prefer.returns == "OperationOutcome":
         said = [_done(one) for one in written] or [
@@ -174,5 +184,5 @@ def _deleted(request: Request, written: list[Written]) -> Answer:
             )
         ]
         content = json.encode(outcome(said))
-        return Answer(200, content, version, issues=content)
-    return Answer(204, version=version)
+        return Answer(200, content, version, issues=content, recorded=recorded)
+    return Answer(204, version=version, recorded=recorded)

@@ -1,0 +1,61 @@
+"""Goes through the log after its writers, chain by chain, and remembers how far it came.
+
+How far a chain is done is a grant of the follower's own kind; it is written after the work, so
+after a crash some work is done again and none is left out. The work must bear that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fhirserver.storage.interface import Grant
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fhirserver.storage.interface import Block, Head, Store
+
+_BLOCKS = 100
+#: Year 4000: such grants end by being replaced.
+NEVER = 64_060_588_800_000_000
+
+
+class Follower:
+    """`work` is given blocks of one chain in their order. `kind`: of its grants."""
+
+    def __init__(
+        self, store: Store, kind: str, work: Callable[[list[Block]], Awaitable[None]]
+    ) -> None:
+        self._store = store
+        self._kind = kind
+        self._work = work
+        self._done: dict[str, int] = {}
+        self._lock = asyncio.Lock()
+
+    async def catch_up(self, most: int | None = None) -> int:
+        """Work off what was logged until now, at most about `most` blocks; how many there were."""
+        async with self._lock:
+            worked = 0
+            for head in await self._store.log_heads():
+                if self._done.get(head.chain, 0) >= head.number:
+                    continue
+                worked += await self._chain(head, None if most is None else most - worked)
+                if most is not None and worked >= most:
+                    break
+            return worked
+
+    async def _chain(self, head: Head, most: int | None) -> int:
+        grant = await self._store.get_grant(self._kind, head.chain)
+        done = 0 if grant is None else int(grant.value)
+        begin = done
+        while done < head.number and (most is None or done - begin < most):
+            blocks = await self._store.read_log(head.chain, done, _BLOCKS)
+            if not blocks:  # a broken chain: `fhirserver audit verify` tells
+                done = head.number
+                break
+            await self._work(blocks)
+            done = blocks[-1].number
+            await self._store.put_grant(Grant(self._kind, head.chain, b"%d" % done, NEVER))
+        self._done[head.chain] = done
+        return done - begin

@@ -1,0 +1,90 @@
+"""Makes AuditEvent resources of the records in the log.
+
+The id of an AuditEvent is that of its record (chain, block, place), so making it again, after a
+crash or in two processes at once, changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fhirserver.access.audit.event import audit_event
+from fhirserver.access.audit.follow import Follower
+from fhirserver.access.audit.record import decode_block
+from fhirserver.model.content import content
+from fhirserver.model.version import ABSENT, Change
+from fhirserver.storage.interface import VersionConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fhirserver.access.audit.record import Record
+    from fhirserver.access.audit.subject import Subjects
+    from fhirserver.search.entries import Entry
+    from fhirserver.storage.interface import Block, Store
+
+    Entries = Callable[[dict[str, Any]], Sequence[Entry]]
+
+KIND = "audit-done"
+_AT_A_TIME = 50  # events made before other requests get their turn
+
+
+def event_id(block: Block, place: int) -> str:
+    return f"{block.chain}-{block.number}-{place}"
+
+
+class Materialiser:
+    """`server`: what the events call this server."""
+
+    def __init__(self, store: Store, entries: Entries, subjects: Subjects, server: str) -> None:
+        self._store = store
+        self._entries = entries
+        self._subjects = subjects
+        self._server = server or "fhirserver"
+        self._follower = Follower(store, KIND, self._make)
+
+    async def catch_up(self, most: int | None = None) -> int:
+        """Make the events of what was recorded until now (of at most about `most` blocks)."""
+        return await self._follower.catch_up(most)
+
+    async def _make(self, blocks: list[Block]) -> None:
+        units: list[tuple[list[Change], tuple[()]]] = []
+        for block in blocks:
+            for place, record in enumerate(decode_block(block.content)):
+                if record.interaction:
+                    units.append(([await self._change(event_id(block, place), record)], ()))
+                if len(units) >= _AT_A_TIME:
+                    await self._commit(units)
+                    units = []
+        await self._commit(units)
+
+    async def _commit(self, units: list[tuple[list[Change], tuple[()]]]) -> None:
+        if not units:
+            return
+        for result in await self._store.commit_many(units):
+            if isinstance(result, Exception) and not isinstance(result, VersionConflict):
+                raise result
+        await asyncio.sleep(0)
+
+    async def _change(self, id: str, record: Record) -> Change:
+        if not record.patient and record.status >= 400:
+            record = await self._attributed(record)
+        event = audit_event(record, self._server)
+        return Change("POST", "AuditEvent", id, content(event, id), self._entries(event), ABSENT)
+
+    async def _attributed(self, record: Record) -> Record:
+        """A refused request for a resource, recorded for its patient: the citizen sees who tried.
+        It costs a look at the resource, so it is done here and not before the refusal."""
+        if len(record.entities) != 1:
+            return record
+        type, _, id = record.entities[0].partition("/")
+        version = await self._store.read(type, id)
+        if version is None:
+            return record
+        patients, labels = self._subjects.of(version)
+        if len(patients) != 1:
+            return record
+        return msgspec.structs.replace(record, patient=patients[0], labels=labels)

@@ -1,0 +1,102 @@
+"""A store whose AuditEvents are complete whenever they are looked at."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fhirserver.search.expression import All, AnyOf, Chain, Has, Not
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from fhirserver.model.version import HistorySelection, Page, Version
+    from fhirserver.search.expression import Expression, Query
+    from fhirserver.storage.interface import Store
+
+_TYPE = "AuditEvent"
+
+
+class CompleteStore:
+    """`store`, which is brought up to date by `complete` before an AuditEvent can show. Everything
+    else is the store's own."""
+
+    def __init__(self, store: Store, complete: Callable[[], Awaitable[object]]) -> None:
+        self._store = store
+        self._complete = complete
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name != "capabilities":  # known only when the store is open
+            setattr(self, name, found)
+        return found
+
+    def read(self, type: str, id: str) -> Awaitable[Version | None]:
+        if type == _TYPE:
+            return self._after(self._store.read, type, id)
+        return self._store.read(type, id)
+
+    def vread(self, type: str, id: str, version: int) -> Awaitable[Version | None]:
+        if type == _TYPE:
+            return self._after(self._store.vread, type, id, version)
+        return self._store.vread(type, id, version)
+
+    def read_many(self, identities: Sequence[tuple[str, str]]) -> Awaitable[list[Version]]:
+        if any(type == _TYPE for type, _ in identities):
+            return self._after(self._store.read_many, identities)
+        return self._store.read_many(identities)
+
+    def search(self, query: Query) -> Awaitable[Page]:
+        if _shows(query):
+            return self._after(self._store.search, query)
+        return self._store.search(query)
+
+    def count(self, query: Query, limit: int | None = None) -> Awaitable[int]:
+        if _shows(query):
+            return self._after(self._store.count, query, limit)
+        return self._store.count(query, limit)
+
+    def history(self, selection: HistorySelection) -> Awaitable[Page]:
+        if _in(selection):
+            return self._after(self._store.history, selection)
+        return self._store.history(selection)
+
+    def history_count(self, selection: HistorySelection) -> Awaitable[int]:
+        if _in(selection):
+            return self._after(self._store.history_count, selection)
+        return self._store.history_count(selection)
+
+    async def changes(self, after: int = 0) -> AsyncIterator[Version]:
+        await self._complete()
+        async for version in self._store.changes(after):
+            yield version
+
+    async def _after(self, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        await self._complete()
+        return await call(*arguments)
+
+
+def _shows(query: Query) -> bool:
+    return not query.types or _TYPE in query.types or _reaches(query.where)
+
+
+def _in(selection: HistorySelection) -> bool:
+    if selection.type is not None:
+        return selection.type == _TYPE
+    return not selection.types or _TYPE in selection.types
+
+
+@lru_cache(maxsize=1024)
+def _reaches(expression: Expression) -> bool:
+    """Whether what the expression selects may depend on an AuditEvent."""
+    match expression:
+        case All(parts) | AnyOf(parts):
+            return any(_reaches(part) for part in parts)
+        case Not(part):
+            return _reaches(part)
+        case Chain(_, types, target):
+            return not types or _TYPE in types or _reaches(target)
+        case Has(type, _, source):
+            return type == _TYPE or _reaches(source)
+        case _:
+            return False
