@@ -36,8 +36,8 @@ class Form:
     def all(self, name: str) -> list[str]:
         return self._values.get(name, [])
 
-    def first(self, name: str) -> str:
-        return (self._values.get(name) or [""])[0]
+    def names(self) -> list[str]:
+        return list(self._values)
 
     def single(self) -> dict[str, str]:
         """Every parameter by name. Raises InvalidRequestError when one is repeated."""

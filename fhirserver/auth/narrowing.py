@@ -15,7 +15,7 @@ from fhirserver.access import scopes as smart
 from fhirserver.access.scopes import Scope, Scopes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class NotOffered(Exception):
@@ -42,7 +42,7 @@ def offered(scope: Scope) -> list[Scope]:
     return found
 
 
-def choose(asked: Scopes, kept: Iterable[int], narrowed: dict[int, Sequence[str]]) -> Scopes:
+def choose(asked: Scopes, kept: Iterable[int], narrowed: Mapping[int, Sequence[str]]) -> Scopes:
     """What is left when the person keeps the scopes of these places, some of them narrowed.
     Raises NotOffered."""
     chosen: list[smart.Item] = []

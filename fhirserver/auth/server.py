@@ -42,7 +42,7 @@ from fhirserver.errors import Unauthenticated
 from fhirserver.storage.interface import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from fhirserver.auth.client import Client
@@ -90,7 +90,7 @@ class Answer:
 
     allow: bool
     kept: Sequence[int] = ()
-    narrowed: dict[int, Sequence[str]] = field(default_factory=dict)
+    narrowed: Mapping[int, Sequence[str]] = field(default_factory=dict)
     capacity: int = 0
     patient: str = ""
     reason: str = ""
