@@ -11,6 +11,7 @@ from fhirserver.errors import Invalid, Issue, NotFound
 from fhirserver.interaction.compartment import member_types, within
 from fhirserver.interaction.contained import search_contained
 from fhirserver.interaction.include import include
+from fhirserver.interaction.search_page import Found, read_page, start_at
 from fhirserver.search.expression import All, Everything
 from fhirserver.search.parse import parse
 
@@ -118,11 +119,15 @@ def only_counts(parsed: Search) -> bool:
 async def _page(ctx: Context, parsed: Search, query: Query) -> tuple[list[Version], str | None]:
     if only_counts(parsed):
         return [], None
+    found = await _found(ctx, query)
+    return found.versions, found.next
+
+
+async def _found(ctx: Context, query: Query) -> Found:
     try:
-        page = await ctx.store.search(query)
+        return await read_page(ctx, query)
     except InvalidCursor as error:
         raise _foreign_cursor() from error
-    return page.versions, page.next
 
 
 async def _page_by_type(
@@ -136,17 +141,20 @@ async def _page_by_type(
     places = [place for place, part in enumerate(parts) if part.types == (first,)]
     if not places:
         raise _foreign_cursor()
-    found: list[Version] = []
+    versions: list[Version] = []
     for place in range(places[0], len(parts)):
-        part = replace(parts[place], count=parsed.query.count - len(found), after=after or None)
-        versions, following = await _page(ctx, parsed, part)
-        found += versions
-        if following is not None:
-            return found, f"{part.types[0]}:{following}"
-        if len(found) >= parsed.query.count and place + 1 < len(parts):
-            return found, f"{parts[place + 1].types[0]}:"
-        after = ""
-    return found, None
+        part = replace(parts[place], count=parsed.query.count - len(versions), after=after or None)
+        found = await _found(ctx, part)
+        versions += found.versions
+        if found.next is not None:
+            return versions, f"{part.types[0]}:{found.next}"
+        if place + 1 == len(parts):
+            break
+        following = parts[place + 1]
+        after = start_at(following, found.seq) if found.seq else ""
+        if len(versions) >= parsed.query.count:
+            return versions, f"{following.types[0]}:{after}"
+    return versions, None
 
 
 async def _total(ctx: Context, parsed: Search, parts: list[Query]) -> int | None:

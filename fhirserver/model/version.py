@@ -95,7 +95,12 @@ class HistorySelection:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some versions in order, and the cursor of what follows (None: nothing does)."""
+    """Some versions in order, and the cursor of what follows (None: nothing does).
+
+    `seq`: of a search, the newest commit of the state it was read from, so that it shows every
+    commit up to that one and none after it; 0 where the engine cannot tell.
+    """
 
     versions: list[Version]
     next: str | None = None
+    seq: int = 0

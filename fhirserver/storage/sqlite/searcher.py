@@ -76,11 +76,13 @@ class Searcher:
                     of_type[row[KEY]] = type
             rows = merge(pages, sort, WIDTH, KEY)
             found = [Version(of_type[row[KEY]], *row[:WIDTH]) for row in rows[:count]]
+        # Read in the same transaction as the rows, so it is the newest commit they show.
+        seq = self._connection.execute("SELECT max(seq) FROM resource").get or 0
         if len(rows) <= count:
-            return Page(found)
+            return Page(found, seq=seq)
         last = rows[count - 1]
         name = cursor.digest((query.types, shape, values, sort))
-        return Page(found, cursor.write(name, (*last[WIDTH:], last[KEY])))
+        return Page(found, cursor.write(name, (*last[WIDTH:], last[KEY])), seq)
 
     def count(self, query: Query, limit: int | None) -> int:
         values: list[Any] = []
