@@ -18,7 +18,7 @@ _BY_METHOD = {"PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _HISTORY = ("history-system", "history-type", "history-instance", "vread")
 
 
-def accesses_of(request: Request, answer: Answer, address: str = "") -> tuple[Access, ...]:
+def accesses_of(request: Request, answer: Answer) -> tuple[Access, ...]:
     """The accesses of a request, about to be answered so. None for a write, which was recorded
     with its commit; one for each entry of a Bundle."""
     if answer.accesses is not None:
@@ -28,19 +28,17 @@ def accesses_of(request: Request, answer: Answer, address: str = "") -> tuple[Ac
     versions = answer.touched
     if not versions and answer.version is not None and answer.version.version:
         versions = (answer.version,)
-    return (access_of(request, answer.status, versions=versions, address=address),)
+    return (access_of(request, answer.status, versions=versions),)
 
 
-def access_of(
-    request: Request, status: int, *, versions: tuple[Version, ...] = (), address: str = ""
-) -> Access:
+def access_of(request: Request, status: int, *, versions: tuple[Version, ...] = ()) -> Access:
     segments = request.segments
     named = (segments[0], segments[1]) if len(segments) > 1 and _names(segments) else None
     return Access(
         interaction_of(request),
         as_sent(request),
         request.request_id,
-        address,
+        request.address,
         versions,
         status,
         named,

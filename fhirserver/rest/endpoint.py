@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from fhirserver.access.audit.trail import Access
 from fhirserver.errors import (
     FHIRError,
     Invalid,
@@ -24,6 +25,7 @@ from fhirserver.errors import (
 from fhirserver.interaction.read import read
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.rest.answer import Answer
+from fhirserver.rest.auditing import access_of, accesses_of
 from fhirserver.rest.body import Disconnected, receive_body
 from fhirserver.rest.cors import CrossOrigin
 from fhirserver.rest.failure import failure
@@ -34,24 +36,31 @@ from fhirserver.rest.response import NO_STORE, NOSNIFF, compressed, respond
 from fhirserver.rest.routes import allow_of, form_of, handler_of, methods_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from fhirserver.interaction.context import Context
+    from fhirserver.model.version import Version
     from fhirserver.rest.front import FrontPage
     from fhirserver.rest.origin import Origin
     from fhirserver.rest.response import HeaderList
     from fhirserver.rest.routes import Handler
 
+    #: Finds out who calls: from the headers, the server's own context and the request's id to
+    #: the caller's context. Raises Unauthenticated.
+    Admit = Callable[[Mapping[bytes, bytes], Context, str], Awaitable[Context]]
     KnownSearch = tuple[Request, Handler, tuple[bytes, bytes]]
 
 #: Headers that make a read more than plain.
 _NOT_PLAIN = frozenset(
     {b"if-none-match", b"if-modified-since", b"origin", b"x-request-id", b"authorization"}
 )
+#: The same where every request shows a token.
+_NOT_PLAIN_WITH_TOKEN = _NOT_PLAIN - {b"authorization"}
 #: Headers beside those that change what a search answers, or where the client believes it is.
 _SPECIAL_SEARCH = frozenset(
     {b"prefer", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"}
 )
+_LONGEST_UNREAD = 2000  # characters kept of a request that could not be read
 _SEARCHES = 1024  # so many are remembered
 _PLAIN_TYPES = RESOURCE_TYPES - {"Binary"}  # a Binary may be sent as its own content
 _DEFAULT_FORMAT = negotiate("")
@@ -70,7 +79,12 @@ class EndpointLimits:
 
 
 class Endpoint:
-    """Serves everything below `path`. `context` is set once the store is open."""
+    """Serves everything below `path`. `context` is set once the store is open.
+
+    With `admit` every request but those for the CapabilityStatement passes it first and is served
+    with the context it gives; without, everybody is served with `context`. Where the context has
+    an audit trail, an access is recorded before its answer is sent.
+    """
 
     def __init__(
         self,
@@ -80,8 +94,10 @@ class Endpoint:
         limits: EndpointLimits = EndpointLimits(),
         facts: Facts = NO_FACTS,
         path: str = "/fhir",
+        admit: Admit | None = None,
     ) -> None:
         self.context: Context | None = None
+        self.admit = admit
         self._origin = origin
         self._cross_origin = cross_origin
         self._limits = limits
@@ -91,7 +107,8 @@ class Endpoint:
         self._contexts: dict[str, Context] = {}
         self._searches: dict[tuple[bytes | None, ...], KnownSearch] = {}
         self._plain: dict[bytes, tuple[bytes, bytes]] = {b"*/*": _JSON_TYPE}
-        self._not_plain = _NOT_PLAIN | ({b"accept-encoding"} if limits.gzip_from else frozenset())
+        special = _NOT_PLAIN if admit is None else _NOT_PLAIN_WITH_TOKEN
+        self._not_plain = special | ({b"accept-encoding"} if limits.gzip_from else frozenset())
         # Unique among the processes of a server and its restarts, and cheap.
         self._run = os.urandom(5).hex().encode()
         self._numbers = itertools.count(1)
@@ -101,7 +118,9 @@ class Endpoint:
             listed = scope["headers"]
             headers = dict(listed)
             if len(headers) == len(listed) and self._not_plain.isdisjoint(headers):
-                if scope["query_string"]:
+                if self.admit is not None:
+                    served = await self._admitted_read(scope, headers, send)
+                elif scope["query_string"]:
                     served = await self._known_search(scope, headers, send)
                 else:
                     served = await self._plain_read(scope, headers, send)
@@ -121,6 +140,39 @@ class Endpoint:
             version = await read(self.context, parts[2], parts[3])
         except Exception:  # the long way tells the client
             return False
+        await self._send_version(send, version, content_type, self._new_id())
+        return True
+
+    async def _admitted_read(self, scope: Any, headers: Mapping[bytes, bytes], send: Any) -> bool:
+        """As `_plain_read`, for whoever the token names, and recorded."""
+        parts = scope["path"].split("/")
+        if len(parts) != 4 or parts[2] not in _PLAIN_TYPES or b"%" in scope["raw_path"]:
+            return False
+        content_type = self._plain.get(headers.get(b"accept", b"*/*"))
+        if content_type is None or self.admit is None or scope["query_string"]:
+            return False
+        type_, id_ = parts[2], parts[3]
+        request_id_ = self._new_id()
+        named = request_id_.decode()
+        try:
+            base = self._context(self._origin.base_url(scope, headers))
+            ctx = await self.admit(headers, base, named)
+            version = await read(ctx, type_, id_)
+            if ctx.audit is not None:
+                said = f"GET /{type_}/{id_}"
+                address = self._origin.address(scope, headers)
+                await ctx.audit.accessed(
+                    ctx.caller,
+                    Access("read", said, named, address, (version,), 200, (type_, id_)),
+                )
+        except Exception:  # the long way tells the client, and records
+            return False
+        await self._send_version(send, version, content_type, request_id_)
+        return True
+
+    async def _send_version(
+        self, send: Any, version: Version, content_type: tuple[bytes, bytes], id_: bytes
+    ) -> None:
         content = version.content
         await send(
             {
@@ -133,12 +185,11 @@ class Endpoint:
                     (b"last-modified", http_date(version.updated // 1_000_000)),
                     NOSNIFF,
                     NO_STORE,
-                    (b"x-request-id", self._new_id()),
+                    (b"x-request-id", id_),
                 ],
             }
         )
         await send({"type": "http.response.body", "body": content})
-        return True
 
     async def _known_search(self, scope: Any, headers: Mapping[bytes, bytes], send: Any) -> bool:
         """Serve a search that was met before; False when it was not."""
@@ -172,7 +223,8 @@ class Endpoint:
         depends on the time (`ap`), nor one page of many."""
         query = request.raw_query
         if (
-            request.understood is None
+            self.admit is not None
+            or request.understood is None
             or request.method != "GET"
             or pretty
             or format.kind != JSON
@@ -199,11 +251,15 @@ class Endpoint:
         if id_ is None:
             id_ = self._new_id()
         format, pretty, request = _DEFAULT_FORMAT, False, None
+        admitted = self.admit is None
         try:
             request = await self._request(scope, headers, receive, id_.decode())
             if method == "OPTIONS":
                 answer = self._options(request)
             else:
+                if self.admit is not None and request.segments != ("metadata",):
+                    request.ctx = await self.admit(headers, request.ctx, request.request_id)
+                    admitted = True
                 format = self._negotiate(request)
                 pretty = flag("_pretty", request.parameter("_pretty"))
                 answer = await self._perform(request, format)
@@ -213,6 +269,11 @@ class Endpoint:
         except Exception as error:
             answer = failure(error, method, scope["path"], id_.decode())
             format = self._format_of_failure(headers, format)
+        if self.admit is not None and method != "OPTIONS":
+            try:
+                await self._record(scope, request, answer, admitted)
+            except Exception as error:
+                answer = failure(error, method, scope["path"], id_.decode())
         page = partial(self._page, request, answer.status) if request is not None else None
         try:
             listed, body = respond(answer, format, pretty=pretty, page=page)
@@ -247,12 +308,33 @@ class Endpoint:
             raw_query=raw_query,
             request_id=id_,
             facts=self._facts,
+            address=self._origin.address(scope, headers),
         )
         if request.method in _WITH_BODY:
             request.body = await receive_body(receive, headers, self._limits.body_bytes)
             if request.method == "POST" and segments[-1:] == ("_search",):
                 request.parameters += parse_query(request.form())
         return request
+
+    async def _record(
+        self, scope: Any, request: Request | None, answer: Answer, admitted: bool
+    ) -> None:
+        """Tell the audit trail what is about to be sent. Raises Unavailable."""
+        context = request.ctx if request is not None else self.context
+        if context is None or context.audit is None:
+            return
+        if request is None:
+            said = f"{scope['method']} {scope['path']}"[:_LONGEST_UNREAD]
+            access = Access("read", said, status=answer.status)
+            await context.audit.refused(None, access)
+        elif not admitted:
+            if request.segments != ("metadata",):
+                access = access_of(request, answer.status)
+                await context.audit.refused(None, access)
+        elif request.segments != ("metadata",):
+            accesses = accesses_of(request, answer)
+            if accesses:
+                await context.audit.accessed(context.caller, *accesses)
 
     def _context(self, base_url: str) -> Context:
         found = self._contexts.get(base_url)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
 )
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]{1,64}){1,16}/?")
 
 
@@ -59,6 +60,19 @@ class Origin:
                 self._known.clear()
             self._known[key] = found
         return found
+
+    def address(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str:
+        """Where the request comes from: the last address that no trusted proxy has."""
+        client = scope.get("client")
+        forwarded = headers.get(b"x-forwarded-for")
+        if forwarded is not None and self.trusts(client):
+            for part in reversed(forwarded.decode("latin-1").split(",")):
+                found = part.strip()
+                if not _ADDRESS.fullmatch(found):
+                    break
+                if not self.trusts((found, 0)):
+                    return found
+        return str(client[0]) if client else ""
 
     def trusts(self, client: Any) -> bool:
         """Whether the other end of the connection is a proxy whose words count."""

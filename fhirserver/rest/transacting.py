@@ -74,7 +74,7 @@ def _performer(outer: Request, perform: Perform) -> Any:
             request = request_of(outer, entry)
             answer = await perform(request)
             if outer.ctx.audit is not None:
-                answer = replace(answer, accesses=accesses_of(request, answer, outer.address))
+                answer = replace(answer, accesses=accesses_of(request, answer))
             return EntryResult(entry, answer=answer)
         except Exception as error:
             status = status_of(error)
@@ -83,7 +83,7 @@ def _performer(outer: Request, perform: Perform) -> Any:
             report = json.encode(outcome(issues_of(error)))
             accesses = None
             if request is not None and outer.ctx.audit is not None:
-                accesses = (access_of(request, status, address=outer.address),)
+                accesses = (access_of(request, status),)
             return EntryResult(entry, answer=Answer(status, issues=report, accesses=accesses))
 
     return serve
@@ -107,6 +107,7 @@ def request_of(outer: Request, entry: EntryRequest) -> Request:
         bundled=True,
         raw_query=query,
         request_id=outer.request_id,
+        address=outer.address,
         facts=outer.facts,
     )
 
