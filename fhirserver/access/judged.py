@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.decision.binary import carried
 from fhirserver.access.decision.build import EVERYTHING, all_of, any_of, negate
+from fhirserver.access.decision.explain import explain
 from fhirserver.access.decision.guards import lowers
 from fhirserver.access.narrow import demand, forbidden, narrow, over
 from fhirserver.access.verdict import Judge
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from typing import Any
 
+    from fhirserver.access.caller import Mode
+    from fhirserver.access.decision.rule import Step
     from fhirserver.access.rules import Rules
     from fhirserver.model.version import Change, HistorySelection, Page
     from fhirserver.search.entries import Entry
@@ -63,6 +66,16 @@ class JudgedStore:
 
     def demand(self, action: str, type: str) -> None:
         demand(self._rules, action, type)
+
+    async def explain(
+        self, patient: str, professional: str, resource: tuple[str, str], mode: Mode
+    ) -> list[Step]:
+        """Only of a space the caller holds or represents, and of what they see of it."""
+        asking = self._rules.explains(patient)
+        version = await self.read(*resource)
+        if version is None or version.deleted:
+            raise NotFound(f"{resource[0][:80]}/{resource[1][:80]} is not known.")
+        return await explain(self._store, self._judge, asking, patient, professional, mode, version)
 
     async def open(self) -> None:
         raise Forbidden("The store is opened by the server alone.")

@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fhirserver.access.decision.build import EVERYTHING
+from fhirserver.errors import Forbidden
 from fhirserver.search.expression import Expression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fhirserver.access.decision.situation import Situation
 
 
 class Rules(Protocol):
@@ -28,6 +31,9 @@ class Rules(Protocol):
 
     def may_label(self, type: str) -> Expression:
         """Resources whose labels the caller may lower."""
+
+    def explains(self, patient: str) -> Situation:
+        """Who asks why others see this patient's data. Raises Forbidden."""
 
     def check(
         self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
@@ -52,6 +58,9 @@ class Uniform:
 
     def may_label(self, type: str) -> Expression:
         return EVERYTHING
+
+    def explains(self, patient: str) -> Situation:
+        raise Forbidden("Only the citizen and who represents them may ask this.")
 
     def check(
         self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None

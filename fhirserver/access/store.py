@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from fhirserver.access.judged import JudgedStore
 from fhirserver.access.rules import Uniform
+from fhirserver.errors import Forbidden
 from fhirserver.search.expression import Everything, Expression
 from fhirserver.storage.interface import (
     Capabilities,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from typing import Any
 
+    from fhirserver.access.caller import Mode
+    from fhirserver.access.decision.rule import Step
     from fhirserver.model.version import Change, HistorySelection, Page, Version
     from fhirserver.search.entries import Entry
     from fhirserver.search.expression import Query
@@ -98,6 +101,14 @@ class PermittedStore:
 
     def read(self, type: str, id: str) -> Awaitable[Version | None]:
         return self._store.read(type, id)
+
+    def explain(
+        self, patient: str, professional: str, resource: tuple[str, str], mode: Mode
+    ) -> Awaitable[list[Step]]:
+        """Why `professional` could or could not see `resource`, for the citizen to know."""
+        if self._judged is None:
+            raise Forbidden("Only the citizen and who represents them may ask this.")
+        return self._judged.explain(patient, professional, resource, mode)
 
     def current(self, type: str, id: str) -> Awaitable[Version | None]:
         """The newest version of what is to be written: known by any action, not by `r` alone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fhirserver.operation.call import Call, Operation
 from fhirserver.operation.everything import everything
+from fhirserver.operation.explain_access import explain_access
 from fhirserver.operation.meta import meta, meta_add, meta_delete
 from fhirserver.operation.reindex import reindex, reindex_status
 from fhirserver.operation.validate import validate
@@ -21,6 +22,13 @@ OPERATIONS: dict[str, Operation] = {
             type=True,
             instance=True,
             types=frozenset({"Patient", "Encounter"}),
+        ),
+        Operation(
+            "explain-access",
+            explain_access,
+            _OWN + "explain-access",
+            instance=True,
+            types=frozenset({"Patient"}),
         ),
         Operation("meta", meta, _HL7 + "Resource-meta", system=True, type=True, instance=True),
         Operation(

@@ -22,7 +22,7 @@ from fhirserver.access.decision.build import (
 from fhirserver.access.decision.ownership import belongs
 from fhirserver.access.decision.tables import resource_types
 from fhirserver.access.scopes import granted
-from fhirserver.errors import FHIRError
+from fhirserver.errors import FHIRError, Forbidden, NotFound
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.search.expression import Kind, Nothing, Present
 from fhirserver.search.parse import criteria
@@ -92,6 +92,15 @@ class Policy:
             if rights is not None
         ]
         return any_of(*found)
+
+    def explains(self, patient: str) -> Situation:
+        """Who asks; the holder and legal representatives only, and no app of the catalogue."""
+        rights = self._launch or self._panel
+        if rights is None or not rights.legal or self.situation.app is not None:
+            raise Forbidden("Only the citizen and who represents them may ask this.")
+        if rights.reads.id != patient:
+            raise NotFound(f"Patient/{patient} is not known.")
+        return self.situation
 
     def check(
         self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
