@@ -45,8 +45,8 @@ def file(tmp_path):
     ("name", "packed"),
     [
         ("a.json", BODY),
-        ("a.json.gz", gzip.compress(BODY)),
-        ("misnamed.json", gzip.compress(BODY)),
+        ("a.json.gz", gzip.compress(BODY, mtime=0)),
+        ("misnamed.json", gzip.compress(BODY, mtime=0)),
     ],
 )
 def test_file_is_read_packed_or_not(file, name, packed):
