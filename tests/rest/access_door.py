@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 
@@ -165,3 +167,10 @@ def consent(id, whose, kind="permit", actor=None, category="INFA", **provision):
             {"role": {"text": "reader"}, "reference": {"reference": actor}}
         ]
     return made
+
+
+def choice(id):
+    """An example of examples/choices.ndjson, as a choice of Patient/a."""
+    lines = (Path(__file__).parents[2] / "examples" / "choices.ndjson").read_text().splitlines()
+    found = next(r for r in map(json.loads, lines) if r["id"] == id)
+    return found | {"patient": {"reference": "Patient/a"}}
