@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fhirserver import __version__
+from fhirserver.interaction.append_only import APPEND_ONLY
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.definitions import RESOURCE_TYPES
 
@@ -57,10 +58,13 @@ _INTERACTIONS = (
     "create",
     "search-type",
 )
+_WRITES = frozenset({"create", "update", "patch", "delete"})
 #: R4 defines it, but this server has no named queries.
 _NOT_OFFERED = frozenset({"_query"})
 #: Parameters of every type that R4 describes without a SearchParameter resource.
 _WITHOUT_DEFINITION = ("_filter", "_list")
+_OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_SECURITY_SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 _COMPARTMENTS = ("Patient", "Encounter", "RelatedPerson", "Practitioner", "Device")
 
 
@@ -88,6 +92,7 @@ def capabilities(
     operations: Iterable[Operates] = (),
     cors: bool = False,
     security: str = "",
+    oauth: tuple[tuple[str, str], ...] = (),
 ) -> Resource:
     """The CapabilityStatement; with mode `normative` only its normative types, with mode
     `terminology` the TerminologyCapabilities."""
@@ -98,7 +103,7 @@ def capabilities(
     pointing = _pointing(ctx)
     rest: dict[str, Any] = {
         "mode": "server",
-        "security": _security(cors, security),
+        "security": _security(cors, security, oauth),
         "resource": [_resource(ctx, type_, listed, pointing) for type_ in types],
         "interaction": [{"code": code} for code in _system_interactions(ctx)],
         "searchParam": _search_parameters(ctx, "Resource"),
@@ -138,8 +143,13 @@ def _head(ctx: Context) -> dict[str, Any]:
     }
 
 
-def _security(cors: bool, text: str) -> dict[str, Any]:
+def _security(cors: bool, text: str, oauth: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     security: dict[str, Any] = {"cors": cors}
+    if oauth:
+        uris = [{"url": name, "valueUri": uri} for name, uri in oauth]
+        security = {"extension": [{"url": _OAUTH_URIS, "extension": uris}], **security}
+        coding = {"system": _SECURITY_SERVICE, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}
+        security["service"] = [{"coding": [coding], "text": "SMART App Launch 2.2"}]
     if text:
         security["description"] = text
     return security
@@ -180,6 +190,11 @@ def _resource(
         "conditionalDelete": "multiple" if several else "single",
         "referencePolicy": ["literal", "logical"],
     }
+    if ctx.audit is not None and type_ in APPEND_ONLY:
+        resource["interaction"] = [{"code": c} for c in _INTERACTIONS if c not in _WRITES]
+        for conditional in ("conditionalCreate", "conditionalUpdate", "updateCreate"):
+            resource[conditional] = False
+        resource["conditionalDelete"] = "not-supported"
     includes = [
         f"{type_}:{code}"
         for code, parameter in sorted(ctx.registry.parameters(type_).items())

@@ -54,8 +54,6 @@ if TYPE_CHECKING:
 _NOT_PLAIN = frozenset(
     {b"if-none-match", b"if-modified-since", b"origin", b"x-request-id", b"authorization"}
 )
-#: The same where every request shows a token.
-_NOT_PLAIN_WITH_TOKEN = _NOT_PLAIN - {b"authorization"}
 #: Headers beside those that change what a search answers, or where the client believes it is.
 _SPECIAL_SEARCH = frozenset(
     {b"prefer", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"}
@@ -81,8 +79,8 @@ class EndpointLimits:
 class Endpoint:
     """Serves everything below `path`. `context` is set once the store is open.
 
-    With `admit` every request but those for the CapabilityStatement passes it first and is served
-    with the context it gives; without, everybody is served with `context`. Where the context has
+    After `require` every request but those for the CapabilityStatement is admitted first and
+    served with its caller's context; before, everybody is served with `context`. Where the context has
     an audit trail, an access is recorded before its answer is sent.
     """
 
@@ -94,10 +92,9 @@ class Endpoint:
         limits: EndpointLimits = EndpointLimits(),
         facts: Facts = NO_FACTS,
         path: str = "/fhir",
-        admit: Admit | None = None,
     ) -> None:
         self.context: Context | None = None
-        self.admit = admit
+        self.admit: Admit | None = None
         self._origin = origin
         self._cross_origin = cross_origin
         self._limits = limits
@@ -107,11 +104,15 @@ class Endpoint:
         self._contexts: dict[str, Context] = {}
         self._searches: dict[tuple[bytes | None, ...], KnownSearch] = {}
         self._plain: dict[bytes, tuple[bytes, bytes]] = {b"*/*": _JSON_TYPE}
-        special = _NOT_PLAIN if admit is None else _NOT_PLAIN_WITH_TOKEN
-        self._not_plain = special | ({b"accept-encoding"} if limits.gzip_from else frozenset())
+        self._not_plain = _NOT_PLAIN | ({b"accept-encoding"} if limits.gzip_from else frozenset())
         # Unique among the processes of a server and its restarts, and cheap.
         self._run = os.urandom(5).hex().encode()
         self._numbers = itertools.count(1)
+
+    def require(self, admit: Admit) -> None:
+        """From now on serve nobody whom `admit` does not know."""
+        self.admit = admit
+        self._not_plain -= {b"authorization"}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] == "GET":

@@ -31,6 +31,7 @@ async def capabilities(request: Request) -> Answer:
         mode,
         request.facts,
         ctx.store.capabilities,
+        ctx.audit is not None,
     )
     found = _made.get(key)
     if found is None:
@@ -40,6 +41,7 @@ async def capabilities(request: Request) -> Answer:
             operations=OPERATIONS.values(),
             cors=request.facts.cors,
             security=request.facts.security,
+            oauth=request.facts.oauth,
         )
         content = json.encode(resource)
         # Not the date: the statement of another process, or after a restart, is the same one.

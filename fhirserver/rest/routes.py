@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fhirserver.errors import Invalid, MethodNotAllowed, NotFound
+from fhirserver.interaction.append_only import APPEND_ONLY
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.rest import metadata, operations, reading, searching, transacting, writing
 
@@ -57,6 +58,9 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "compartment-search": {"POST": searching.search_compartment},
     "operation": {"GET": operations.invoke, "POST": operations.invoke},
 }
+
+
+_WRITING = frozenset({"type", "instance"})  # forms that resources are written by
 
 
 class WrongMethod(MethodNotAllowed):
@@ -140,6 +144,8 @@ def methods_of(request: Request, form: str) -> dict[str, Handler]:
     methods = ROUTES[form]
     if form == "operation":
         return {m: methods[m] for m in operations.methods_of(request)}
+    if form in _WRITING and request.ctx.audit is not None and request.segments[0] in APPEND_ONLY:
+        return {"GET": methods["GET"]}
     return methods
 
 

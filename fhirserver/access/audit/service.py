@@ -1,0 +1,93 @@
+"""The audit trail of one server process, put together: what is recorded, made of it, told of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fhirserver.access.audit.materialise import Entries, Materialiser
+from fhirserver.access.audit.store import CompleteStore
+from fhirserver.access.audit.subject import Subjects
+from fhirserver.access.audit.trail import Audit, microseconds_now
+from fhirserver.access.audit.verify import store_heads, witness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fhirserver.access.notice.notifier import Notifier
+    from fhirserver.conformance.registry import Registry
+    from fhirserver.storage.interface import Store
+
+#: How often it is looked whether there is time to make AuditEvents.
+INTERVAL = 1.0
+#: With more records a second than this, AuditEvents wait for a quieter time, but not longer than
+#: so many intervals: then so many blocks are worked off at each.
+BUSY = 50
+PATIENCE = 600
+SHARE = 20
+#: How often the ends of the chains are kept beside the log and told to the operator's log.
+HEADS_SECONDS = 60.0
+
+_log = structlog.get_logger("fhirserver")
+
+
+class AuditService:
+    """`store`: the engine's; `self.store`: the same with AuditEvents always complete."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        entries: Entries,
+        *,
+        server: str = "",
+        clock: Callable[[], int] = microseconds_now,
+        notifier: Notifier | None = None,
+    ) -> None:
+        self._raw = store
+        self._clock = clock
+        self._notifier = notifier
+        self._told: dict[str, int] = {}
+        subjects = Subjects(registry, (server,) if "://" in server else ())
+        self.audit = Audit(store, subjects, clock)
+        self.materialiser = Materialiser(store, entries, subjects, server)
+        self.store = CompleteStore(store, self.materialiser.catch_up)
+
+    async def start(self) -> None:
+        """Begin this process's chain by bearing witness of the ends of all others."""
+        heads = await store_heads(self._raw)
+        await self.audit.append([witness(self._clock(), heads)])
+
+    async def run(self) -> None:
+        """Follow the log until cancelled."""
+        waited, before, kept = 0, self.audit.appended, 0.0
+        failing = False
+        while True:
+            await asyncio.sleep(INTERVAL)
+            busy = self.audit.appended - before > BUSY * INTERVAL
+            before = self.audit.appended
+            waited = waited + 1 if busy else 0
+            kept += INTERVAL
+            try:
+                if not busy or waited > PATIENCE:
+                    await self.materialiser.catch_up(SHARE if busy else None)
+                if self._notifier is not None:
+                    await self._notifier.catch_up(SHARE if busy else None)
+                if kept >= HEADS_SECONDS:
+                    kept = 0.0
+                    await self.keep_heads()
+                failing = False
+            except Exception as error:  # the store may be away for a while; requests are told
+                if not failing:
+                    _log.warning("audit trail not followed", error=type(error).__name__)
+                failing = True
+
+    async def keep_heads(self) -> None:
+        """Keep the ends of the chains; in the operator's log they are out of reach of whoever
+        can change the database."""
+        for head in await store_heads(self._raw):
+            if head.chain not in self._told or self._told[head.chain] != head.number:
+                self._told[head.chain] = head.number
+                _log.info("audit head", head=f"{head.chain}:{head.number}:{head.hash}")

@@ -1,0 +1,1 @@
+"""Notices to the citizen that something happened in their space; never what."""

@@ -1,0 +1,48 @@
+"""A notice as Communication (https://hl7.org/fhir/R4/communication.html): that something happened,
+not what; who may see more finds it in the space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fhirserver.access.notice.notice import DOCUMENT, EMERGENCY, FIRST_ACCESS
+from fhirserver.model.dates import instant
+
+if TYPE_CHECKING:
+    from fhirserver.access.notice.notice import Notice
+
+#: Kind -> words, French first: the language of the space.
+WORDS = {
+    FIRST_ACCESS: "Un professionnel de santé a consulté votre espace pour la première fois. "
+    "(A professional has looked at your space for the first time.)",
+    EMERGENCY: "Votre espace a été consulté en urgence. "
+    "(Your space was looked at in an emergency.)",
+    DOCUMENT: "Un nouveau document est arrivé dans votre espace. "
+    "(A new document has arrived in your space.)",
+}
+
+
+def communication(notice: Notice) -> dict[str, Any]:
+    patient = {"reference": f"Patient/{notice.patient}"}
+    made: dict[str, Any] = {
+        "resourceType": "Communication",
+        "status": "completed",
+        "category": [
+            {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/communication-category",
+                        "code": "notification",
+                    }
+                ]
+            }
+        ],
+        "subject": patient,
+        "topic": {"text": notice.kind},
+    }
+    if notice.about:
+        made["about"] = [{"reference": notice.about}]
+    made["sent"] = instant(notice.time // 1000 * 1000)
+    made["recipient"] = [patient]
+    made["payload"] = [{"contentString": WORDS[notice.kind]}]
+    return made
