@@ -79,9 +79,9 @@ class EndpointLimits:
 class Endpoint:
     """Serves everything below `path`. `context` is set once the store is open.
 
-    After `require` every request but those for the CapabilityStatement is admitted first and
-    served with its caller's context; before, everybody is served with `context`. Where the context has
-    an audit trail, an access is recorded before its answer is sent.
+    With `admit` every request but those for the CapabilityStatement is admitted first and served
+    with its caller's context; without, everybody is served with `context`. Where the
+    context has an audit trail, an access is recorded before its answer is sent.
     """
 
     def __init__(
@@ -92,9 +92,10 @@ class Endpoint:
         limits: EndpointLimits = EndpointLimits(),
         facts: Facts = NO_FACTS,
         path: str = "/fhir",
+        admit: Admit | None = None,
     ) -> None:
         self.context: Context | None = None
-        self.admit: Admit | None = None
+        self.admit = admit
         self._origin = origin
         self._cross_origin = cross_origin
         self._limits = limits
@@ -104,15 +105,11 @@ class Endpoint:
         self._contexts: dict[str, Context] = {}
         self._searches: dict[tuple[bytes | None, ...], KnownSearch] = {}
         self._plain: dict[bytes, tuple[bytes, bytes]] = {b"*/*": _JSON_TYPE}
-        self._not_plain = _NOT_PLAIN | ({b"accept-encoding"} if limits.gzip_from else frozenset())
+        special = _NOT_PLAIN if admit is None else _NOT_PLAIN - {b"authorization"}
+        self._not_plain = special | ({b"accept-encoding"} if limits.gzip_from else frozenset())
         # Unique among the processes of a server and its restarts, and cheap.
         self._run = os.urandom(5).hex().encode()
         self._numbers = itertools.count(1)
-
-    def require(self, admit: Admit) -> None:
-        """From now on serve nobody whom `admit` does not know."""
-        self.admit = admit
-        self._not_plain -= {b"authorization"}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["method"] == "GET":
@@ -254,13 +251,14 @@ class Endpoint:
         format, pretty, request = _DEFAULT_FORMAT, False, None
         admitted = self.admit is None
         try:
-            request = await self._request(scope, headers, receive, id_.decode())
+            request = self._request(scope, headers, id_.decode())
             if method == "OPTIONS":
                 answer = self._options(request)
             else:
                 if self.admit is not None and request.segments != ("metadata",):
                     request.ctx = await self.admit(headers, request.ctx, request.request_id)
                     admitted = True
+                await self._receive(request, receive)
                 format = self._negotiate(request)
                 pretty = flag("_pretty", request.parameter("_pretty"))
                 answer = await self._perform(request, format)
@@ -282,16 +280,18 @@ class Endpoint:
             answer = failure(error, method, scope["path"], id_.decode())
             listed, body = respond(answer, _DEFAULT_FORMAT)
         listed.append((b"x-request-id", id_))
-        listed += self._cross_origin.headers(headers)
+        public = request is not None and request.segments == ("metadata",)
+        listed += self._cross_origin.headers(headers, public=public)
+        if self.admit is not None:
+            listed.append((b"vary", b"Authorization"))
         threshold = self._limits.gzip_from
         if threshold and len(body) >= threshold and b"gzip" in headers.get(b"accept-encoding", b""):
             listed, body = compressed(listed, body)
         await send({"type": "http.response.start", "status": answer.status, "headers": listed})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
-    async def _request(
-        self, scope: Any, headers: Mapping[bytes, bytes], receive: Any, id_: str
-    ) -> Request:
+    def _request(self, scope: Any, headers: Mapping[bytes, bytes], id_: str) -> Request:
+        """The request as far as its URL and headers tell."""
         raw_path: bytes = scope["raw_path"]
         query: bytes = scope["query_string"]
         if len(raw_path) + len(query) > self._limits.url_bytes:
@@ -300,7 +300,7 @@ class Endpoint:
         path = path.removesuffix("/")
         segments = tuple(decode_percent(p, "path") for p in path.split("/")) if path else ()
         raw_query = _text(query)
-        request = Request(
+        return Request(
             self._context(self._origin.base_url(scope, headers)),
             scope["method"],
             segments,
@@ -311,11 +311,13 @@ class Endpoint:
             facts=self._facts,
             address=self._origin.address(scope, headers),
         )
+
+    async def _receive(self, request: Request, receive: Any) -> None:
+        """The body; nobody's is read who was not let in."""
         if request.method in _WITH_BODY:
-            request.body = await receive_body(receive, headers, self._limits.body_bytes)
-            if request.method == "POST" and segments[-1:] == ("_search",):
+            request.body = await receive_body(receive, request.headers, self._limits.body_bytes)
+            if request.method == "POST" and request.segments[-1:] == ("_search",):
                 request.parameters += parse_query(request.form())
-        return request
 
     async def _record(
         self, scope: Any, request: Request | None, answer: Answer, admitted: bool
@@ -374,7 +376,8 @@ class Endpoint:
         return await handler(request)
 
     def _options(self, request: Request) -> Answer:
-        headers = self._cross_origin.preflight(request.headers)
+        public = request.segments == ("metadata",)
+        headers = self._cross_origin.preflight(request.headers, public=public)
         allow = ", ".join(allow_of(methods_of(request, form_of(request.segments))))
         return Answer(204, headers=(*headers, (b"allow", allow.encode())))
 
