@@ -115,7 +115,8 @@ class Decisions:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
             policy, until = await self.decide(caller, now)
-            judge = Judge(self._store, self._entries)
+            # Its chains end at the types of EPOCH, so they hold as long as it is kept.
+            judge = Judge(self._store, self._entries, keeps_chains=True)
             judged = JudgedStore(self._store, policy, self._entries, judge)
             kept = self._kept[key] = _Kept(epoch, until, judged)
         return PermittedStore.judged(kept.judged, client_ids=self._settings.client_ids)

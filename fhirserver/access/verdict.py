@@ -44,11 +44,24 @@ _REMEMBERED = 10_000
 
 
 class Judge:
-    """Whether a predicate selects a version, or what a change would make."""
+    """Whether a predicate selects a version, or what a change would make.
 
-    def __init__(self, store: Store, entries: Callable[[dict[str, Any]], Sequence[Entry]]) -> None:
+    `keeps_chains`: what a chain found of its target is remembered too. Right only while nothing
+    that chains reach to is written: for the life of one decision (`permit.py`).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        entries: Callable[[dict[str, Any]], Sequence[Entry]],
+        *,
+        keeps_chains: bool = False,
+    ) -> None:
         self._store = store
         self._entries = entries
+        self._keeps_chains = keeps_chains
+        self._chains: dict[tuple[int, str, str], bool] = {}
+        self._settled: dict[int, tuple[Expression, bool]] = {}
         self._reaching: dict[int, tuple[Expression, bool]] = {}
         self._verdicts: dict[tuple[int, str, str, int], bool] = {}
 
@@ -67,7 +80,7 @@ class Judge:
         verdict = await self._decide(
             predicate, Candidate(version.type, version.id, version.updated, entries)
         )
-        if not self._reaches(predicate):
+        if self._lasting(predicate):
             if len(self._verdicts) >= _REMEMBERED:
                 self._verdicts.clear()
             self._verdicts[key] = verdict
@@ -87,6 +100,15 @@ class Judge:
                 predicate, candidate.type, candidate.id, candidate.entries
             )
         return matches(predicate, candidate, _ALONE)
+
+    def _lasting(self, predicate: Expression) -> bool:
+        """A verdict on one version holds as long as this judge."""
+        if not self._keeps_chains:
+            return not self._reaches(predicate)
+        known = self._settled.get(id(predicate))
+        if known is None:
+            known = self._settled[id(predicate)] = (predicate, not _asks_back(predicate))
+        return known[1]
 
     def _reaches(self, predicate: Expression) -> bool:
         """Remembered by identity: hashing a whole predicate takes longer than judging by it."""
@@ -133,10 +155,21 @@ class Judge:
                 if type and id and type in types:
                     by_type.setdefault(type, []).append(id)
         for type, ids in by_type.items():
-            query = Query((type,), All((Identity(tuple(ids)), target)))
-            if await self._store.count(query, 1) > 0:
+            if await self._points_to(type, tuple(ids), target):
                 return True
         return False
+
+    async def _points_to(self, type: str, ids: tuple[str, ...], target: Expression) -> bool:
+        key = (id(target), type, ids[0])
+        keeps = self._keeps_chains and len(ids) == 1
+        if keeps and key in self._chains:
+            return self._chains[key]
+        found = await self._store.count(Query((type,), All((Identity(ids), target))), 1) > 0
+        if keeps:
+            if len(self._chains) >= _REMEMBERED:
+                self._chains.clear()
+            self._chains[key] = found
+        return found
 
 
 def _truth(value: bool) -> Expression:
@@ -153,6 +186,16 @@ def _reaches(expression: Expression) -> bool:
             return True
         case _:
             return False
+
+
+def _asks_back(expression: Expression) -> bool:
+    match expression:
+        case All(parts) | AnyOf(parts):
+            return any(_asks_back(part) for part in parts)
+        case Not(part):
+            return _asks_back(part)
+        case _:
+            return isinstance(expression, Has)
 
 
 #: What reaches to other resources is decided before, so there is nothing to look up.

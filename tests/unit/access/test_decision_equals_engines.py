@@ -25,7 +25,6 @@ from fhirserver.search.evaluate import Candidate, Resources, matches
 from fhirserver.search.expression import Query
 from fhirserver.search.index import Indexer
 
-
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 REGISTRY = Registry()
 INDEXER = Indexer(REGISTRY)
@@ -194,10 +193,11 @@ async def compare(store, found, caller):
             predicate = policy.predicate(action, type)
             if predicate is None:
                 with pytest.raises(Forbidden):
-                    if action == "s":
-                        await permitted.search(Query((type,)))
-                    else:
-                        await permitted.read(type, "a")
+                    await (
+                        permitted.search(Query((type,)))
+                        if action == "s"
+                        else permitted.read(type, "a")
+                    )
                 continue
             expected = {c.id for c in world.of_type(type) if matches(predicate, c, world)}
             if action == "s":
