@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import asin, cos, degrees, radians, sin
 from typing import Any
 
+from fhirserver.search.evaluate import ENTRY_CLASS
 from fhirserver.search.expression import (
     All,
     AnyOf,
@@ -172,6 +173,7 @@ def _updated_test(test: Test) -> dict[str, Any]:
 
 
 def _match(expression: Match, scope: _Scope) -> Filter:
+    _require_fields(expression.kind, expression.test)
     test = _implied(expression.test) if expression.kind in _BOUNDED else expression.test
     return _element(str(expression.kind), expression.param, [("", test)], {}, scope)
 
@@ -179,6 +181,7 @@ def _match(expression: Match, scope: _Scope) -> Filter:
 def _composite_match(expression: CompositeMatch, scope: _Scope) -> Filter:
     kinds, tests = {}, []
     for number, (kind, test) in enumerate(zip(expression.kinds, expression.tests, strict=True), 1):
+        _require_fields(kind, test)
         kinds[f"part{number}.kind"] = str(kind)
         tests.append((f"part{number}.", _implied(test) if kind in _BOUNDED else test))
     return _element(COMPOSITE, expression.param, tests, kinds, scope)
@@ -238,6 +241,20 @@ def _element(
         return Filter({path: {"$elemMatch": document}}, exact)
     # Flat conditions may be met by different elements: more may pass than should.
     return Filter(document, len(document) == 1)
+
+
+def _require_fields(kind: Kind, test: Test) -> None:
+    """A test names fields that entries of `kind` have: on the server any other would just find
+    nothing."""
+    fields = ENTRY_CLASS[kind]._fields[1:]  # type: ignore[attr-defined]
+    match test:
+        case Both(tests) | Either(tests):
+            for part in tests:
+                _require_fields(kind, part)
+        case Compare(field) if field not in fields:
+            raise ValueError(f"an entry of kind {kind} has no field {field}")
+        case Within() if kind != Kind.POSITION:
+            raise ValueError(f"an entry of kind {kind} is no position")
 
 
 def _test(test: Test, at: str) -> tuple[dict[str, Any], bool]:

@@ -17,16 +17,19 @@ from typing import Any
 class Dialect:
     """`element_match`: `$elemMatch` takes conditions on the fields of a sub-document.
     `decimal128`: BSON's Decimal128 can be stored.
-    `atomic_updates`: an update finds and changes its document in one step."""
+    `atomic_updates`: an update finds and changes its document in one step.
+    `batch`: how many writes go into one command. FerretDB 1.x keeps a connection of its pool of
+    100 for each update of a command until the command ends, and waits for ever for the next."""
 
     name: str
     element_match: bool = True
     decimal128: bool = True
     atomic_updates: bool = True
+    batch: int = 200
 
 
 MONGODB = Dialect("MongoDB")
-FERRETDB_1 = Dialect("FerretDB 1.x", False, False, False)
+FERRETDB_1 = Dialect("FerretDB 1.x", False, False, False, 50)
 
 
 def dialect_of(build_info: Mapping[str, Any]) -> Dialect:

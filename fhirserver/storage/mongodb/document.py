@@ -22,6 +22,7 @@ import bson
 import msgspec
 from bson import Binary, Decimal128, Int64
 from bson.decimal128 import create_decimal128_context
+from bson.raw_bson import RawBSONDocument
 
 from fhirserver.errors import TooLarge
 from fhirserver.model.dates import instant
@@ -103,8 +104,6 @@ def current_document(
             document["chunks"] = [chunk["_id"] for chunk in chunks]
         document["index"] = index_of(change.entries)  # type: ignore[arg-type]
         document["sort"] = sort_of(change.entries)  # type: ignore[arg-type]
-        if len(content) * 3 > LARGE or len(change.entries) > 10_000:
-            _refuse_too_large(document)
     return document, chunks
 
 
@@ -117,14 +116,19 @@ def _chunks(identity: str, content: bytes) -> list[Document]:
     ]
 
 
-def _refuse_too_large(document: Document) -> None:
-    if len(bson.encode(document)) > _LARGEST_DOCUMENT and "resource" in document:
+def encoded(document: Document) -> RawBSONDocument:
+    """A document as it goes to the server; encoded one by one, so that a resource that cannot be
+    stored is refused alone. Without its readable copy if it is too large with it."""
+    raw = bson.encode(document)
+    if len(raw) > _LARGEST_DOCUMENT and "resource" in document:
         del document["resource"]
-    if len(bson.encode(document)) > _LARGEST_DOCUMENT:
+        raw = bson.encode(document)
+    if len(raw) > _LARGEST_DOCUMENT:
         raise TooLarge(
             f"{document['_id']} with what it can be found by is over the {_LARGEST_DOCUMENT} "
             "bytes that one document may have"
         )
+    return RawBSONDocument(raw)
 
 
 def past_document(head: Document) -> Document:

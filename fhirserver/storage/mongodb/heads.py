@@ -17,15 +17,18 @@ from fhirserver.storage.mongodb.document import (
 
 
 async def read_heads(
-    connection: Connection, ids: Sequence[str], session: Any = None
+    connection: Connection,
+    ids: Sequence[str],
+    fields: Document = ONLY_VERSION,
+    session: Any = None,
 ) -> dict[str, Document]:
     """The documents of `ids` that are there."""
     current = connection.current
     if len(ids) == 1 or not connection.dialect.atomic_updates:
         # FerretDB 1.x finds by `_id` alone through its index, and by `$in` through a scan.
-        found = [await current.find_one({"_id": i}, ONLY_VERSION, session=session) for i in ids]
+        found = [await current.find_one({"_id": i}, fields, session=session) for i in ids]
         return {document["_id"]: document for document in found if document is not None}
-    cursor = current.find({"_id": {"$in": list(ids)}}, ONLY_VERSION, session=session)
+    cursor = current.find({"_id": {"$in": list(ids)}}, fields, session=session)
     return {document["_id"]: document async for document in cursor}
 
 

@@ -247,6 +247,7 @@ def _projection(fields: Document | None, levels: Sequence[Level], with_entries: 
     if fields is not None:
         wanted = {**fields, "key": 1}
         if with_entries:
+            wanted = {name: 1 for name in wanted if not name.startswith("index.")}
             wanted |= {"type": 1, "id": 1, "updated": 1, "index": 1}
         return wanted
     unwanted: Document = {"resource": 0}

@@ -218,8 +218,14 @@ class MongoStore:
         ]
         with reaching():
             async with self._locks.writes():
-                result = await self._connection.current.bulk_write(updates, ordered=False)
-        return result.matched_count
+                replaced = 0
+                size = self._connection.dialect.batch
+                for start in range(0, len(updates), size):
+                    result = await self._connection.current.bulk_write(
+                        updates[start : start + size], ordered=False
+                    )
+                    replaced += result.matched_count
+        return replaced
 
     # --- state ----------------------------------------------------------------------------------
 

@@ -23,8 +23,10 @@ from pymongo.read_concern import ReadConcern
 from fhirserver.model.version import Change, Version
 from fhirserver.storage.interface import SelectionChanged, Selects
 from fhirserver.storage.mongodb.connection import Connection, Document
+from fhirserver.storage.mongodb.dialect import MONGODB
 from fhirserver.storage.mongodb.document import (
     current_document,
+    encoded,
     fetch_chunks,
     identity,
     past_document,
@@ -169,7 +171,7 @@ class Transactions:
         session: Any,
     ) -> list[Version]:
         ids = [identity(change.type, change.id) for change in changes]
-        heads = await read_heads(self._connection, ids, session)
+        heads = await read_heads(self._connection, ids, session=session)
         for precondition in selects:
             if not await self._searcher.holds(precondition, session):
                 raise SelectionChanged(precondition)
@@ -199,10 +201,10 @@ class Transactions:
             chunks += parts
             made.append(document)
             if head is None:
-                operations.append(InsertOne(document))
+                operations.append(InsertOne(encoded(document)))
             else:
                 replaces += 1
-                operations.append(ReplaceOne(unchanged(head), document))
+                operations.append(ReplaceOne(unchanged(head, MONGODB), encoded(document)))
         # Copies of old versions and chunks are right whether or not this commits, and a copy may
         # be there already, which within a transaction would end it: so they are made outside.
         if chunks:
