@@ -10,13 +10,17 @@ import os
 import sys
 import tempfile
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from fhirserver.access.permit import permit
 from fhirserver.access.store import PermittedStore
+from fhirserver.auth import bearer
+from fhirserver.auth.configuration import Configuration
 from fhirserver.conformance.registry import Registry
 from fhirserver.interaction.context import Context, Limits
 from fhirserver.interaction.search_parameter import SearchParameterBehaviour
@@ -28,15 +32,19 @@ from fhirserver.rest.request import Facts
 from fhirserver.search.expression import Everything
 from fhirserver.search.index import Indexer
 from fhirserver.settings import Settings
+from fhirserver.terminology.specified import SpecifiedTerminology
 from fhirserver.validation.validator import Validator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
+    from fhirserver.auth.server import AuthorizationServer
+    from fhirserver.rest.endpoint import Admit
     from fhirserver.storage.interface import Store
 
 PATH = "/fhir"
 REFRESH_SECONDS = 1.0
+PURGE_SECONDS = 600.0
 _log = structlog.get_logger("fhirserver")
 
 
@@ -109,6 +117,7 @@ def context_of(
         base_url=base_url,
         limits=limits or Limits(),
         behaviours=(SearchParameterBehaviour(permitted, registry),),
+        terminology=SpecifiedTerminology(),
     )
 
 
@@ -119,12 +128,24 @@ def build(settings: Settings) -> Dispatcher:
         raise StartRefused("\n".join(problems))
     configure_logging(settings)
     store = open_engine(settings.database)
+    smart = settings.auth == "smart"
     origins = settings.cors_origins
     if origins is None:
-        origins = ("*",) if settings.auth == "off" else ()
+        origins = () if smart else ("*",)
+    cross_origin = CrossOrigin(origins)
+    configuration = configuration_of(settings)
+    authorization: list[AuthorizationServer] = []  # once the store is open
+    admitting: list[Admit] = []
+
+    async def admit(headers: Mapping[bytes, bytes], context: Context, request_id: str) -> Context:
+        return await admitting[0](headers, context, request_id)
+
     endpoint = Endpoint(
-        origin=Origin(settings.base_url, settings.trusted_proxies, PATH),
-        cross_origin=CrossOrigin(origins),
+        # Tokens are for one address, so with them no link follows the Host header.
+        origin=Origin(
+            settings.fhir_url if smart else settings.base_url, settings.trusted_proxies, PATH
+        ),
+        cross_origin=cross_origin,
         limits=EndpointLimits(
             settings.max_body_bytes,
             settings.max_url_bytes,
@@ -132,10 +153,12 @@ def build(settings: Settings) -> Dispatcher:
             settings.gzip_from,
         ),
         facts=Facts(
-            cors=bool(origins),
-            security="Open: no authorization (--auth off)" if settings.auth == "off" else "",
+            cors=smart or bool(origins),
+            security="" if smart else "Open: no authorization (--auth off)",
+            oauth=_oauth_uris(configuration) if smart else (),
         ),
         path=PATH,
+        admit=admit if smart else None,
     )
 
     @contextlib.asynccontextmanager
@@ -145,11 +168,21 @@ def build(settings: Settings) -> Dispatcher:
         try:
             registry = Registry()
             context = context_of(
-                store, registry, base_url=settings.base_url or "", limits=limits_of(settings)
+                store,
+                registry,
+                base_url=settings.fhir_url if smart else settings.base_url or "",
+                limits=limits_of(settings),
             )
             await _refresh(context)
-            endpoint.context = context
             tasks.append(asyncio.create_task(_keep_fresh(context)))
+            if smart:
+                server = _authorization_server(configuration, store, registry)
+                authorization.append(server)
+                admitting.append(_admitting(store, context, settings.fhir_url))
+                cross_origin.allow(await server.clients.origins())
+                tasks.append(asyncio.create_task(_follow_clients(server, cross_origin)))
+                tasks.append(asyncio.create_task(_purge(store)))
+            endpoint.context = context
             # What was made until now lives as long as the process: the collector may skip it.
             gc.collect()
             gc.freeze()
@@ -160,9 +193,77 @@ def build(settings: Settings) -> Dispatcher:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             endpoint.context = None
+            authorization.clear()
+            admitting.clear()
             await store.close()
 
-    return Dispatcher(endpoint, lifespan, pages=lambda: _pages(store), path=PATH)
+    def pages() -> Any:
+        return _pages(store, (lambda: authorization[0]) if smart else None)
+
+    return Dispatcher(endpoint, lifespan, pages=pages, path=PATH)
+
+
+def configuration_of(settings: Settings) -> Configuration:
+    """What the authorization server is told. Raises StartRefused."""
+    from fhirserver.auth.identity.provider import read_providers
+
+    try:
+        file = settings.identity_providers
+        providers = read_providers(Path(file)) if file else ()
+    except ValueError as error:
+        raise StartRefused(f"identity_providers: {error}") from None
+    return Configuration(
+        fhir_url=settings.fhir_url,
+        root_url=settings.fhir_url.removesuffix(PATH),
+        access_seconds=settings.access_token_seconds,
+        demo=settings.demo,
+        providers=providers,
+        fetch_hosts=settings.fetch_hosts,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+def _oauth_uris(configuration: Configuration) -> tuple[tuple[str, str], ...]:
+    names = ("authorize", "token", "introspect", "revoke")
+    return tuple((name, configuration.url(name)) for name in names)
+
+
+def _authorization_server(
+    configuration: Configuration, store: Store, registry: Registry
+) -> AuthorizationServer:
+    from fhirserver.auth.server import AuthorizationServer
+
+    return AuthorizationServer(configuration, store, registry, now)
+
+
+def _admitting(store: Store, context: Context, audience: str) -> Admit:
+    """Lets a caller with a token in, to what the caller may see and write."""
+    entries = context.indexer.entries
+
+    async def admit(headers: Mapping[bytes, bytes], context: Context, request_id: str) -> Context:
+        caller = await bearer.caller(headers, store, audience, request_id)
+        permitted = await permit(
+            store, caller, entries=entries, registry=context.registry, clock=context.clock
+        )
+        return replace(context, store=permitted, caller=caller)
+
+    return admit
+
+
+async def _follow_clients(server: AuthorizationServer, cross_origin: CrossOrigin) -> None:
+    """Origins of newly registered clients are let in, of disabled ones no longer."""
+    while True:
+        await asyncio.sleep(REFRESH_SECONDS)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            cross_origin.allow(await server.clients.origins())
+
+
+async def _purge(store: Store) -> None:
+    """Forget tokens and codes that have expired."""
+    while True:
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            await store.purge_grants()
+        await asyncio.sleep(PURGE_SECONDS)
 
 
 async def _refresh(context: Context) -> None:
@@ -185,14 +286,20 @@ async def _keep_fresh(context: Context) -> None:
             failing = True
 
 
-def _pages(store: Store) -> Any:
+def _pages(store: Store, server: Callable[[], AuthorizationServer] | None) -> Any:
     from fhirserver.rest.service import service  # FastAPI takes a quarter of a second to load
+
+    routers = []
+    if server is not None:
+        from fhirserver.auth.routes import router
+
+        routers.append(router(server, PATH))
 
     async def ready() -> None:
         async with asyncio.timeout(5):
             await store.get_state("ready")
 
-    return service(ready)
+    return service(ready, routers)
 
 
 def create() -> Dispatcher:

@@ -52,6 +52,27 @@ class Settings(BaseSettings):
         description="With --auth off, listen on other than loopback addresses all the same",
     )
 
+    environment: Literal["development", "production"] = Field(
+        default="development",
+        description="production refuses to start with anything unsafe for real data",
+    )
+    demo_identities: bool | None = Field(
+        default=None,
+        description="Sign-in page where anyone may be one of the sample people. "
+        "Unset: on in development, off in production",
+    )
+    identity_providers: str | None = Field(
+        default=None,
+        description="JSON file of the OpenID providers people sign in with (docs/auth.md)",
+    )
+    access_token_seconds: int = Field(
+        default=1800, ge=1, le=3600, description="Life of an access token that people give"
+    )
+    fetch_hosts: Names = Field(
+        default=(),
+        description="Hosts that the server may fetch clients' keys (JWKS) from, comma-separated",
+    )
+
     # Where data is kept
     database: str = Field(
         default="sqlite:///fhirserver.db",
@@ -77,13 +98,29 @@ class Settings(BaseSettings):
         description="Compress answers of at least so many bytes; 0: leave it to a proxy",
     )
 
+    # What citizens are told of
+    notices: Names = Field(
+        default=("first_access", "emergency", "document"),
+        description="What citizens are told of, comma-separated: first_access (by a professional "
+        "not seen before), emergency (glass broken, centre 15), document (a new one)",
+    )
+    mail_server: str | None = Field(
+        default=None, description="Mail server for notices, e.g. smtp://user:password@host:587"
+    )
+    mail_folder: str | None = Field(
+        default=None, description="Folder that gets the notices as files instead (development)"
+    )
+    mail_from: str = Field(
+        default="no-reply@localhost", description="Sender address of the notices"
+    )
+
     # What it says of itself
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level of what is logged"
     )
     log_format: Literal["json", "console"] = Field(default="json", description="Form of log lines")
 
-    @field_validator("trusted_proxies", "cors_origins", mode="before")
+    @field_validator("notices", "trusted_proxies", "cors_origins", "fetch_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -124,11 +161,9 @@ class Settings(BaseSettings):
         """Why the server may not start with these settings, in words for the operator."""
         found = []
         if self.auth == "smart":
-            found.append(
-                "SMART-on-FHIR authorization (--auth smart) is not part of this version yet. "
-                "Start with --auth off (or FHIRSERVER_AUTH=off) to serve without any access "
-                "control, on this machine only."
-            )
+            found += self._smart_problems()
+        elif self.environment == "production":
+            found.append("With --environment production there is no --auth off.")
         elif not self.binds_loopback and not self.insecure_bind:
             found.append(
                 f"With --auth off anyone who reaches {self.host} can read and change everything. "
@@ -137,4 +172,37 @@ class Settings(BaseSettings):
             )
         if self.default_count > self.max_count:
             found.append("default_count is larger than max_count.")
+        return found
+
+    @property
+    def fhir_url(self) -> str:
+        """The FHIR base URL that tokens are for: `base_url`, or where it listens."""
+        if self.base_url:
+            return self.base_url
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/fhir"
+
+    @property
+    def demo(self) -> bool:
+        """Whether the built-in sample people may sign in."""
+        if self.demo_identities is None:
+            return self.environment == "development"
+        return self.demo_identities
+
+    def _smart_problems(self) -> list[str]:
+        found = []
+        if not self.base_url and (not self.binds_loopback or not self.port):
+            found.append(
+                "With --auth smart tokens are bound to one address: set base_url to the FHIR base "
+                "URL that clients use, e.g. https://sante.example.fr/fhir."
+            )
+        if not self.fhir_url.endswith("/fhir"):
+            found.append("base_url ends in /fhir, since the authorization server is beside it.")
+        if self.environment == "production":
+            if self.demo:
+                found.append("demo_identities lets anyone in; production does not start with it.")
+            if not self.fhir_url.startswith("https://"):
+                found.append("In production base_url begins with https://.")
+            if not self.identity_providers:
+                found.append("In production people sign in with identity_providers; none is set.")
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fhirserver.rest.answer import Headers
 
@@ -21,22 +21,27 @@ class CrossOrigin:
     """What is said to a browser on a page of another origin. `*` lets every origin in; it never
     goes with credentials."""
 
-    __slots__ = ("_all", "_origins")
+    __slots__ = ("_all", "_fixed", "_origins")
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._all = "*" in origins
-        self._origins = frozenset(origin.rstrip("/").encode() for origin in origins)
+        self._fixed = frozenset(origin.rstrip("/").encode() for origin in origins)
+        self._origins = self._fixed
 
-    def headers(self, request: Mapping[bytes, bytes]) -> Headers:
-        """The headers of an ordinary answer."""
-        allowed = self._allowed(request)
+    def allow(self, origins: Iterable[str]) -> None:
+        """Let these origins in from now on, in place of those given before by this."""
+        self._origins = self._fixed | {origin.rstrip("/").encode() for origin in origins}
+
+    def headers(self, request: Mapping[bytes, bytes], *, public: bool = False) -> Headers:
+        """The headers of an ordinary answer; `public`: one that every origin may read."""
+        allowed = self._allowed(request, public)
         if not allowed:
             return ()
         return (*allowed, (b"access-control-expose-headers", EXPOSED))
 
-    def preflight(self, request: Mapping[bytes, bytes]) -> Headers:
+    def preflight(self, request: Mapping[bytes, bytes], *, public: bool = False) -> Headers:
         """The headers of the answer to OPTIONS, when it is a preflight."""
-        allowed = self._allowed(request)
+        allowed = self._allowed(request, public)
         if not allowed or b"access-control-request-method" not in request:
             return ()
         return (
@@ -46,11 +51,11 @@ class CrossOrigin:
             (b"access-control-max-age", b"7200"),
         )
 
-    def _allowed(self, request: Mapping[bytes, bytes]) -> Headers:
+    def _allowed(self, request: Mapping[bytes, bytes], public: bool) -> Headers:
         origin = request.get(b"origin")
         if origin is None:
             return ()
-        if self._all:
+        if self._all or public:
             return ((b"access-control-allow-origin", b"*"),)
         if origin in self._origins:
             return ((b"access-control-allow-origin", origin), (b"vary", b"Origin"))

@@ -37,12 +37,14 @@ class Dispatcher:
         self._pages: Any = None
         self._path = path
         self._below = path + "/"
+        self._well_known = path + "/.well-known/"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         kind = scope["type"]
         if kind == "http":
             path: str = scope["path"]
-            if path.startswith(self._below) or path == self._path:
+            below = path.startswith(self._below) and not path.startswith(self._well_known)
+            if below or path == self._path:
                 await self.endpoint(scope, receive, send)
                 return
         elif kind == "lifespan":

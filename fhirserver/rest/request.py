@@ -53,10 +53,12 @@ def parse_query(text: str) -> Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the CapabilityStatement says of the server around the interactions."""
+    """What the CapabilityStatement says of the server around the interactions. `oauth`: names
+    and URLs of the authorization server's endpoints; empty when there is none."""
 
     cors: bool = False
     security: str = ""
+    oauth: tuple[tuple[str, str], ...] = ()
 
 
 NO_FACTS = Facts()

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from fhirserver import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -43,8 +43,8 @@ every address of it can be opened in a browser, for instance
 """
 
 
-def service(ready: Callable[[], Awaitable[None]]) -> FastAPI:
-    """`ready` raises when the server cannot answer requests."""
+def service(ready: Callable[[], Awaitable[None]], routers: Sequence[APIRouter] = ()) -> FastAPI:
+    """`ready` raises when the server cannot answer requests. `routers`: what is served besides."""
     app = FastAPI(
         title="fhirserver", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
     )
@@ -71,4 +71,6 @@ def service(ready: Callable[[], Awaitable[None]]) -> FastAPI:
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"status": "error"}, status_code=500, headers=_HEADERS)
 
+    for router in routers:
+        app.include_router(router)
     return app
