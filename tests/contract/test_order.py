@@ -21,6 +21,7 @@ from fhirserver.search.expression import (
     AnyOf,
     Compare,
     Everything,
+    Identity,
     Kind,
     Match,
     Not,
@@ -292,3 +293,19 @@ async def test_a_cursor_still_holds_in_another_store(engine, store):
         assert await ids(other, query) == ["b", "c", "d"]
     finally:
         await other.close()
+
+
+async def test_paging_through_one_of_many_alternatives(store):
+    for n in range(60):
+        await commit(store, post("Patient", str(n), [TokenEntry("code", "", f"c{n}")]))
+    many = tuple(f"c{n}" for n in range(0, 200, 2))
+    for where in (
+        Match("code", Kind.TOKEN, Compare("code", "in", many)),
+        Identity(tuple(str(n) for n in range(0, 200, 2))),
+    ):
+        query = Query(("Patient",), where, count=7)
+        assert [int(v.id) for v in await walk(store, query)] == list(range(0, 60, 2))
+        page = await store.search(query)
+        other = Match("code", Kind.TOKEN, Compare("code", "in", many[1:]))
+        with pytest.raises(InvalidCursor):
+            await store.search(replace(query, where=other, after=page.next))

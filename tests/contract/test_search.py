@@ -164,6 +164,8 @@ COMPARISONS = [
     ("date", D, "high", "lt", 10**40, "a b c"),
     ("date", D, "high", "gt", -(10**40), "a b c"),
     ("date", D, "low", "in", (100, 150), "a b"),
+    ("date", D, "low", "in", tuple(range(0, 200, 2)), "a b"),
+    ("num", N, "low", "in", (*(n / 2 for n in range(40)), inf), "a c"),
     ("num", N, "low", "eq", 1, "a"),
     ("num", N, "low", "eq", -inf, "b"),
     ("num", N, "high", "eq", inf, "c"),

@@ -336,27 +336,35 @@ def _component(kind: Kind, test: Shape, a: str) -> str:
     return compile_test(test, columns, table.symbols)
 
 
-def _composite(c: Compiler, node: Shape, type: int, key: str | None) -> str:
-    """SELECT of the keys; with `key` only whether that one is among them."""
+def _composite(
+    c: Compiler, node: Shape, type: int, key: str | None, lead: int = 0, equal: int | None = None
+) -> str:
+    """SELECT of the keys; with `key` only whether that one is among them.
+
+    The rows of component `lead` are walked, with `equal` those of the value in that slot.
+    """
     _, code, kinds, tests = node
     param = c.param(type, code)
     if param is None:
         return EMPTY
-    first = c.alias()
-    where = [f"{first}.param={param}", f"{first}.component=0"]
-    where.append(_component(kinds[0], tests[0], first))
-    for number in range(1, len(kinds)):
-        a = c.alias()
-        where.append(
-            f"EXISTS (SELECT 1 FROM composite {a} INDEXED BY composite_key"
-            f" WHERE {a}.key={first}.key AND {a}.param={param}"
-            f" AND {a}.element={first}.element AND {a}.component={number}"
-            f" AND {_component(kinds[number], tests[number], a)})"
-        )
+    a = c.alias()
+    where = [f"{a}.param={param}", f"{a}.component={lead}", _component(kinds[lead], tests[lead], a)]
+    if equal is not None:
+        where.append(f"{a}.v0=?{equal}")
+    for number in range(len(kinds)):
+        if number != lead:
+            b = c.alias()
+            where.append(
+                f"EXISTS (SELECT 1 FROM composite {b} INDEXED BY composite_key"
+                f" WHERE {b}.key={a}.key AND {b}.param={param}"
+                f" AND {b}.element={a}.element AND {b}.component={number}"
+                f" AND {_component(kinds[number], tests[number], b)})"
+            )
+    index = "sqlite_autoindex_composite_1"
     if key is not None:
-        where.append(f"{first}.key={key}")
-    index = "" if key is None else " INDEXED BY composite_key"
-    return f"SELECT {first}.key AS key FROM composite {first}{index} WHERE {both(where)}"
+        index = "composite_key"
+        where.append(f"{a}.key={key}")
+    return f"SELECT {a}.key AS key FROM composite {a} INDEXED BY {index} WHERE {both(where)}"
 
 
 def composite_predicate(c: Compiler, node: Shape, type: int, key: str) -> str:
@@ -364,7 +372,21 @@ def composite_predicate(c: Compiler, node: Shape, type: int, key: str) -> str:
 
 
 def composite_select(c: Compiler, node: Shape, type: int) -> str | None:
-    return _composite(c, node, type, None)
+    postings = composite_postings(c, node, type)
+    if postings is None:
+        return _composite(c, node, type, None)
+    return " UNION ALL ".join(postings) or EMPTY
+
+
+def composite_postings(c: Compiler, node: Shape, type: int) -> list[str] | None:
+    """Some component's test must fix the first field of its kind."""
+    _, _, kinds, tests = node
+    for number, kind in enumerate(kinds):
+        fixed, _ = fixing(tests[number], TABLES[kind].fields[:1])
+        if fixed is not None:
+            slots = fixed[2] if fixed[0] == "in" else (fixed[2],)
+            return [_composite(c, node, type, None, number, slot) for slot in slots]
+    return None
 
 
 # --- chains ---------------------------------------------------------------------------------
@@ -464,7 +486,7 @@ SELECTS = {
     "chain": chain_select,
     "has": has_select,
 }
-POSTINGS = {"any": any_postings, "match": match_postings}
+POSTINGS = {"any": any_postings, "composite": composite_postings, "match": match_postings}
 
 #: Without counting: which nodes are likely to select few.
 _RANKS = {"id": 0, "composite": 4, "chain": 5, "has": 5, "updated": 7, "any": 6, "present": 8}

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.model.version import Page, Version
 from fhirserver.storage.sqlite import cursor
 from fhirserver.storage.sqlite.order import merge
-from fhirserver.storage.sqlite.shape import lift
+from fhirserver.storage.sqlite.shape import Values, lift
 from fhirserver.storage.sqlite.statement import WALK, Statements
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import apsw
 
     from fhirserver.search.expression import Query, Sort
@@ -30,6 +32,11 @@ PROBE_SECONDS = 60.0
 SIZE_SECONDS = 10.0
 #: Criteria whose rows take several look-ups each.
 COSTLY = {"chain", "has", "composite", "any", "all"}
+#: How many rows or resources a sample looks at; from one match in so many on, many are selected.
+SAMPLE = 64
+DENSE = 16
+#: With so few rows no other criterion need be asked.
+FEW = 64
 #: Columns of a row: those of `statement.RESOURCE`, then the sort values.
 WIDTH = 7
 KEY = 5
@@ -44,8 +51,9 @@ class Searcher:
         self._connection = connection
         self._names = names
         self._statements: dict[Any, Statements] = {}
-        self._probes: dict[Any, tuple[float, int]] = {}
-        self._limit = (0.0, 0) if probe_limit is None else (math.inf, probe_limit)
+        self._probes: dict[Any, tuple[float, float]] = {}
+        self._probe_limit = probe_limit
+        self._known_size = (0.0, 0, 0)
 
     def forget(self) -> None:
         self._statements.clear()
@@ -53,12 +61,12 @@ class Searcher:
 
     def search(self, query: Query) -> Page:
         count = query.count
-        values: list[Any] = []
+        values = Values()
         shape = lift(query.where, values)
         sort = query.sort
         after = None
         if query.after is not None:
-            name = cursor.digest((query.types, shape, values, sort))
+            name = cursor.digest((query.types, shape, values.content, sort))
             after = cursor.read(query.after, name, len(sort) + 1)
         if count <= 0:
             return Page([])
@@ -81,11 +89,11 @@ class Searcher:
         if len(rows) <= count:
             return Page(found, seq=seq)
         last = rows[count - 1]
-        name = cursor.digest((query.types, shape, values, sort))
+        name = cursor.digest((query.types, shape, values.content, sort))
         return Page(found, cursor.write(name, (*last[WIDTH:], last[KEY])), seq)
 
     def count(self, query: Query, limit: int | None) -> int:
-        values: list[Any] = []
+        values = Values()
         shape = lift(query.where, values)
         total = 0
         for type in dict.fromkeys(query.types or self._names.types()):
@@ -105,7 +113,7 @@ class Searcher:
 
     def identities(self, query: Query, limit: int) -> frozenset[tuple[str, str]]:
         """(type, id) of what `query` selects, up to `limit` of each type."""
-        values: list[Any] = []
+        values = Values()
         shape = lift(query.where, values)
         found: set[tuple[str, str]] = set()
         for type in dict.fromkeys(query.types or self._names.types()):
@@ -120,7 +128,7 @@ class Searcher:
     # --- one type ---------------------------------------------------------------------------
 
     def _prepare(
-        self, type: str, shape: Shape, sort: tuple[Sort, ...], values: list[Any]
+        self, type: str, shape: Shape, sort: tuple[Sort, ...], values: Values
     ) -> Statements | None:
         name = (type, shape, sort)
         made = self._statements.get(name)
@@ -140,7 +148,7 @@ class Searcher:
         self,
         type: str,
         shape: Shape,
-        values: list[Any],
+        values: Values,
         sort: tuple[Sort, ...],
         after: list[Any] | None,
         limit: int,
@@ -179,55 +187,95 @@ class Searcher:
             rows += execute(sql, [*values, *(after or ()), limit - len(rows)]).fetchall()
         return rows
 
-    def _driver(self, statements: Statements, values: list[Any], counted: bool = False) -> int:
+    def _driver(self, statements: Statements, values: Values, counted: bool = False) -> int:
         """The criterion whose rows are looked at first; WALK when none is selective."""
         parts = statements.parts
-        sorted = bool(statements.keys)
-        if len(parts) == 1 and not sorted and (counted or parts[0].postings is not None):
+        if not parts:
+            return WALK
+        in_key_order = not statements.keys
+        if len(parts) == 1 and in_key_order and (counted or parts[0].postings is not None):
             return 0 if parts[0].select is not None else WALK
-        best, fewest, ordered = WALK, 0, WALK
+        size, limit = self._size()
+        best, fewest = WALK, math.inf
         for place, part in enumerate(parts):
-            if part.select is None:
-                continue
-            limit = self._probe_limit()
-            if part.node[0] in COSTLY:
-                limit //= 4
-            found = self._probe(statements, place, limit, values)
-            if found < limit and (best == WALK or found < fewest):
-                best, fewest = place, found
-                if found == 0:
-                    break
-            elif part.postings is not None and ordered == WALK:
-                ordered = place
-        if best == WALK and not sorted:
-            return ordered
+            if part.postings is not None:
+                found = self._rows_of_postings(statements, place, size, values)
+                if found < fewest:
+                    best, fewest = place, found
+        if fewest >= FEW:
+            for place, part in enumerate(parts):
+                if part.postings is not None or part.select is None:
+                    continue
+                bound = limit // 4 if part.node[0] in COSTLY else limit
+                found = self._rows_of_part(statements, place, bound, values)
+                if found < bound and found < fewest:
+                    best, fewest = place, found
+        if best != WALK and not in_key_order and fewest >= limit:
+            return WALK
         return best
 
-    def _probe(self, statements: Statements, place: int, limit: int, values: list[Any]) -> int:
+    def _rows_of_postings(
+        self, statements: Statements, place: int, size: int, values: Values
+    ) -> float:
+        """About how many rows: by the keys among which the first ones lie."""
+        sql = statements.probe_postings(place, SAMPLE)
+
+        def ask(binds: list[Any]) -> float:
+            row: Any = self._connection.execute(sql, binds).fetchone()
+            found, low, high = row
+            return float(found if found < SAMPLE else found * (size - low + 1) / (high - low + 1))
+
+        return self._remembered(statements, sql, values, ask)
+
+    def _rows_of_part(
+        self, statements: Statements, place: int, limit: int, values: Values
+    ) -> float:
+        """How many rows, up to `limit`; at once `limit` when the first resources show that
+        many are selected."""
+        if statements.dense.get(place):
+            sample = statements.sample(place, SAMPLE)
+
+            def look(binds: list[Any]) -> float:
+                return float(self._connection.execute(sample, binds).get)
+
+            if self._remembered(statements, sample, values, look) * DENSE >= SAMPLE:
+                return limit
         sql = statements.probe(place, limit)
+
+        def ask(binds: list[Any]) -> float:
+            return float(self._connection.execute(sql, binds).get)
+
+        found = self._remembered(statements, sql, values, ask)
+        statements.dense[place] = found >= limit
+        return found
+
+    def _remembered(
+        self, statements: Statements, sql: str, values: Values, ask: Callable[[list[Any]], float]
+    ) -> float:
         binds = values[: statements.binds(sql)]
         now = monotonic()
         name = (sql, *binds)
         known = self._probes.get(name)
         if known is not None and known[0] > now:
             return known[1]
-        found: int = self._connection.execute(sql, binds).get
+        found = ask(binds)
         if len(self._probes) > KEPT:
             self._probes.clear()
         self._probes[name] = (now + PROBE_SECONDS, found)
         return found
 
-    def _probe_limit(self) -> int:
-        """Up to how many rows it is cheaper to collect and sort them than to walk.
-
-        Collecting n of N costs about n, walking until 20 are found about 20 N/n.
-        """
+    def _size(self) -> tuple[int, int]:
+        """The number of resources, and up to how many rows it is cheaper to collect and sort
+        them than to walk: collecting n of N costs about n, walking until 20 are found 20 N/n."""
         now = monotonic()
-        until, limit = self._limit
+        until, size, limit = self._known_size
         if until < now:
             size = self._connection.execute("SELECT max(key) FROM resource").get or 0
-            limit = max(256, min(20_000, 4 * math.isqrt(size)))
-            # Powers of two, so that probes keep their text while the store grows.
-            limit = 1 << (limit.bit_length() - 1)
-            self._limit = (now + SIZE_SECONDS, limit)
-        return limit
+            if self._probe_limit is not None:
+                limit = self._probe_limit
+            else:
+                limit = max(256, min(20_000, 4 * math.isqrt(size)))
+                # Powers of two, so that probes keep their text while the store grows.
+                limit = 1 << (limit.bit_length() - 1)
+            self._known_size = (now + SIZE_SECONDS, size, limit)
+        return size, limit

@@ -38,9 +38,26 @@ if TYPE_CHECKING:
     from fhirserver.search.expression import Expression
 
 Shape = tuple[Any, ...]
-Values = list[Any]
 
-#: Up to so many alternatives are parameters of their own; more travel as one array.
+
+class Values(list[Any]):
+    """The values of a query by slot; `arrays` holds what those bound as one array contain."""
+
+    __slots__ = ("arrays",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrays: list[tuple[Any, ...]] = []
+
+    @property
+    def content(self) -> Any:
+        """All values, comparable: an array is bound as an object without a value of its own."""
+        if not self.arrays:
+            return self
+        return [None if isinstance(v, apsw.carray) else v for v in self], self.arrays
+
+
+#: Up to so many alternatives are parameters of their own; more texts travel as one array.
 ALTERNATIVES = 16
 LARGEST = 2**63 - 1
 EVERYTHING: Shape = ("all", ())
@@ -86,8 +103,9 @@ def _slot(value: Any, values: Values) -> int:
 
 
 def _alternatives(alternatives: tuple[Any, ...], values: Values) -> Shape:
-    if len(alternatives) <= ALTERNATIVES:
+    if len(alternatives) <= ALTERNATIVES or not isinstance(alternatives[0], str):
         return tuple(_slot(bindable(value), values) for value in alternatives)
+    values.arrays.append(alternatives)
     return ("array", _slot(apsw.carray(tuple(alternatives)), values))
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.storage.sqlite.compile import Compiler
+from fhirserver.storage.sqlite.compile import EMPTY, Compiler
 from fhirserver.storage.sqlite.condition import FALSE, TRUE, both
 from fhirserver.storage.sqlite.order import beyond, keys_of, order_by
 
@@ -50,6 +50,8 @@ class Statements:
         for node in where[1] if where[0] == "all" else (where,):
             self._add(node)
         self.keys = keys_of(sort, self.compiler, type)
+        #: Of each criterion that was counted: whether it selected many when last asked.
+        self.dense: dict[int, bool] = {}
         self._made: dict[Any, str] = {}
         self._binds: dict[str, int] = {}
 
@@ -88,6 +90,30 @@ class Statements:
         if sql is None:
             sql = self._made[name] = (
                 f"SELECT count(*) FROM (SELECT 1 FROM ({self.parts[place].select}) LIMIT {limit})"
+            )
+        return sql
+
+    def probe_postings(self, place: int, limit: int) -> str:
+        """Count, lowest and highest key of the first rows."""
+        name = ("postings", place, limit)
+        sql = self._made.get(name)
+        if sql is None:
+            postings = self.parts[place].postings or [EMPTY]
+            arms = " UNION ".join(f"SELECT key FROM ({posting})" for posting in postings)
+            sql = self._made[name] = (
+                f"SELECT count(*),min(key),max(key) FROM ({arms} ORDER BY key LIMIT {limit})"
+            )
+        return sql
+
+    def sample(self, place: int, size: int) -> str:
+        """How many of the type's first resources the criterion selects."""
+        name = ("sample", place, size)
+        sql = self._made.get(name)
+        if sql is None:
+            where = self.compiler.predicate(self.parts[place].node, self.type, "w.key")
+            sql = self._made[name] = (
+                "SELECT count(*) FROM (SELECT key FROM resource INDEXED BY resource_current"
+                f" WHERE type={self.type} AND content IS NOT NULL LIMIT {size}) w WHERE {where}"
             )
         return sql
 

@@ -106,7 +106,7 @@ class SqliteStore:
 
     async def open(self) -> None:
         await asyncio.to_thread(self._prepare)
-        self._reader = Reader(self._path, 65_536, self._probe_limit)
+        self._reader = Reader(self._path, 24_576, self._probe_limit)
         self._execute = self._reader.connection.execute
         self._type = self._reader.names.type
         self._writer = Writer(self._path, self._clock)
@@ -227,7 +227,7 @@ class SqliteStore:
         def run() -> T:
             reader = getattr(self._local, "reader", None)
             if reader is None:
-                reader = self._local.reader = Reader(self._path, 16_384, self._probe_limit)
+                reader = self._local.reader = Reader(self._path, 6_144, self._probe_limit)
                 self._readers.append(reader)
             return reader.run(work, self._limit if seconds is None else seconds)
 
