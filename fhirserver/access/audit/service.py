@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from fhirserver.access.audit.materialise import Entries, Materialiser
+from fhirserver.access.audit.materialise import Materialiser
 from fhirserver.access.audit.store import CompleteStore
 from fhirserver.access.audit.subject import Subjects
 from fhirserver.access.audit.trail import Audit, microseconds_now
@@ -16,6 +16,7 @@ from fhirserver.access.audit.verify import store_heads, witness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fhirserver.access.audit.materialise import Entries
     from fhirserver.access.notice.notifier import Notifier
     from fhirserver.conformance.registry import Registry
     from fhirserver.storage.interface import Store
@@ -53,7 +54,7 @@ class AuditService:
         subjects = Subjects(registry, (server,) if "://" in server else ())
         self.audit = Audit(store, subjects, clock)
         self.materialiser = Materialiser(store, entries, subjects, server)
-        self.store = CompleteStore(store, self.materialiser.catch_up)
+        self.store = cast("Store", CompleteStore(store, self.materialiser.catch_up))
 
     async def start(self) -> None:
         """Begin this process's chain by bearing witness of the ends of all others."""
