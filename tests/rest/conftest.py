@@ -82,3 +82,29 @@ async def in_process(tmp_path):
     for client, lifespan in running:
         await client.aclose()
         await lifespan.__aexit__(None, None, None)
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+async def smart_on_both(request, tmp_path):
+    """A server with `--auth smart` in this process and the sample people in it."""
+    import smart_browser
+
+    if request.param == "sqlite":
+        database = f"sqlite:///{tmp_path}/smart.db"
+    elif url := os.environ.get("FHIRSERVER_TEST_MONGODB"):
+        database = database_in(url, f"smart_{uuid.uuid4().hex[:12]}")
+    else:
+        pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
+    door, lifespan = await smart_browser.open_door(database)
+    yield door
+    await smart_browser.close_door(door, lifespan)
+
+
+@pytest.fixture
+async def smart(tmp_path):
+    """The same on the embedded engine alone."""
+    import smart_browser
+
+    door, lifespan = await smart_browser.open_door(f"sqlite:///{tmp_path}/smart.db")
+    yield door
+    await smart_browser.close_door(door, lifespan)
