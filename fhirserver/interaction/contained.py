@@ -1,7 +1,7 @@
 """Search in contained resources: `_contained` and `_containedType`
 (https://hl7.org/fhir/R4/search.html#contained).
 
-A stored resource has one index entry for each resource it contains (`entry_of_contained`), so
+A stored resource has one index entry for each resource it contains (`search/index.py`), so
 the engine finds the containers of a type; the criteria are then judged on each contained resource
 in memory. What this cannot answer rightly is refused: criteria that reach to other resources,
 `_id` and `_lastUpdated` (a contained resource has neither identity nor time of its own), and
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.access.store import InvalidCursor
 from fhirserver.errors import Invalid, NotSupported, TooCostly
 from fhirserver.model.json import decode_stored, encode
-from fhirserver.search.entries import TokenEntry
 from fhirserver.search.evaluate import Candidate, Resources, matches
 from fhirserver.search.expression import (
     All,
@@ -33,6 +32,7 @@ from fhirserver.search.expression import (
     Query,
     Updated,
 )
+from fhirserver.search.index import CONTAINED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,22 +42,8 @@ if TYPE_CHECKING:
     from fhirserver.search.expression import Expression
     from fhirserver.search.parse import Search
 
-CONTAINED = "_contained"
-
 _CHUNK = 100  # containers looked into at once
 _ALONE = Resources(())
-
-
-def entries_of_contained(resource: Resource) -> list[TokenEntry]:
-    """What makes a container findable: type and local id of each contained resource."""
-    contained = resource.get("contained")
-    if not isinstance(contained, list):
-        return []
-    return [
-        TokenEntry(CONTAINED, str(inner.get("resourceType", "")), str(inner.get("id", "")))
-        for inner in contained
-        if isinstance(inner, dict)
-    ]
 
 
 async def search_contained(

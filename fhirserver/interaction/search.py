@@ -106,8 +106,8 @@ def _cursor_of(
 
 def _ignored(parsed: Search) -> tuple[Issue, ...]:
     return tuple(
-        Issue("warning", "not-supported", f"The parameter {name[:200]} is unknown and was ignored.")
-        for name in parsed.ignored
+        Issue("warning", "not-supported", f"The parameter {name[:200]} was ignored: {why[:300]}.")
+        for name, why in zip(parsed.ignored, parsed.warnings, strict=True)
     )
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.store import SelectionChanged, TransactionsUnavailable, VersionConflict
 from fhirserver.errors import Conflict, Issue, NotSupported
-from fhirserver.interaction.contained import entries_of_contained
 from fhirserver.model.content import content
 from fhirserver.model.version import Change
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from fhirserver.access.store import Selects
     from fhirserver.interaction.context import Context, Draft, Resource
     from fhirserver.model.version import Version
-    from fhirserver.search.entries import Entry
 
     T = TypeVar("T")
 
@@ -36,14 +34,6 @@ def validated(ctx: Context, resource: Resource) -> tuple[Issue, ...]:
     return tuple(ctx.validator.check(resource) or ())
 
 
-def entries_of(ctx: Context, resource: Resource) -> list[Entry]:
-    """All that a stored resource is found by: its own entries, and what it contains."""
-    entries = ctx.indexer.entries(resource)
-    if "contained" in resource:
-        entries += entries_of_contained(resource)
-    return entries
-
-
 def change_of(ctx: Context, draft: Draft) -> Change:
     resource = draft.resource
     if resource is None:
@@ -53,7 +43,7 @@ def change_of(ctx: Context, draft: Draft) -> Change:
         draft.type,
         draft.id,
         content(resource, draft.id),
-        entries_of(ctx, resource),
+        ctx.indexer.entries(resource),
         draft.expect,
     )
 
@@ -76,7 +66,7 @@ async def commit(
             await asyncio.sleep(0)  # let other requests run beside a large Bundle
     log: Sequence[bytes] = ()
     if ctx.audit is not None:
-        before = [await ctx.store.read(change.type, change.id) for change in changes]
+        before = [await ctx.store.current(change.type, change.id) for change in changes]
         log = ctx.audit.writing(ctx.caller, changes, before)
     try:
         versions = await ctx.store.commit(changes, selects, log)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from fhirserver.conformance.registry import Registry
 from fhirserver.errors import FHIRError, Invalid
-from fhirserver.interaction.contained import entries_of_contained
 from fhirserver.load.bundle import Entries, Entry, split
 from fhirserver.load.report import Refusal
 from fhirserver.model import json
@@ -244,8 +243,7 @@ class Preparer:
         resource["id"] = entry.id
         self._check(resource)
         stored = content(resource, entry.id)
-        found_by = [*self._entries(resource), *entries_of_contained(resource)]
-        return Change(entry.method, entry.type, entry.id, stored, found_by, expect)
+        return Change(entry.method, entry.type, entry.id, stored, self._entries(resource), expect)
 
     def _found(
         self, entry: Entry, entries: Entries, answers: Mapping[Question, Answer]

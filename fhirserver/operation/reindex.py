@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fhirserver.errors import Invalid, NotFound
-from fhirserver.interaction.write import entries_of
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.model.json import decode_stored
 from fhirserver.operation.parameters import answer, given
@@ -142,7 +141,7 @@ async def _run(ctx: Context, job: Job) -> None:
 async def _replace(ctx: Context, versions: Sequence[Version]) -> int:
     items = []
     for number, version in enumerate(versions, 1):
-        items.append((version, entries_of(ctx, decode_stored(version.content or b"{}"))))
+        items.append((version, ctx.indexer.entries(decode_stored(version.content or b"{}"))))
         if number % _AT_A_TIME == 0:
             await asyncio.sleep(0)
     return await ctx.store.replace_entries(items) if items else 0

@@ -234,7 +234,13 @@ def _special(
     if code == "_filter":
         from fhirserver.search.filter import lower_filter
 
-        return lower_filter(setting, types, text, depth) if text.strip() else None
+        if not text.strip():
+            return None
+        try:
+            return lower_filter(setting, types, text, depth)
+        except UnknownParameter as error:
+            # The parameter is known; leaving it out would find what it was to keep out.
+            raise Invalid(f"_filter: {error}") from None
     return _list(text)
 
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.search.entries import TokenEntry
 from fhirserver.search.plan import Plan
 
 if TYPE_CHECKING:
     from fhirserver.conformance.registry import Registry
     from fhirserver.search.entries import Entry
+
+
+#: Where an entry tells of a contained resource: its type and local id.
+CONTAINED = "_contained"
 
 
 class Indexer:
@@ -35,4 +40,18 @@ class Indexer:
         plan = self._plans.get(type)
         if plan is None:
             plan = self._plans[type] = Plan(self._registry, type, self._bases)
-        return plan.entries(resource)
+        entries = plan.entries(resource)
+        if "contained" in resource:
+            entries += _contained(resource["contained"])
+        return entries
+
+
+def _contained(resources: Any) -> list[TokenEntry]:
+    """What makes a container findable by `_contained`: one entry for each resource in it."""
+    if not isinstance(resources, list):
+        return []
+    return [
+        TokenEntry(CONTAINED, str(one.get("resourceType", "")), str(one.get("id", ""))[:64])
+        for one in resources
+        if isinstance(one, dict)
+    ]

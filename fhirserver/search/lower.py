@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from fhirserver.conformance.implied_system import implied_system
 from fhirserver.errors import Invalid, NotSupported, TooCostly
 from fhirserver.model.definitions import RESOURCE_TYPES
+from fhirserver.model.fhirpath_steps import steps
+from fhirserver.model.fhirpath_syntax import Unsupported
 from fhirserver.search.expression import (
     AnyOf,
     Both,
@@ -218,14 +222,42 @@ def _token(
             tests = [token.lower_of_type(value) for value in values]
             return Match(f"{code}:of-type", Kind.TOKEN, either(tests))
         case "in" | "not-in":
+            _has_systems(parameter, modifier)
             found = [pair for value in values for pair in _expand(setting, unescape(value))]
             inside = Match(code, Kind.TOKEN, token.lower_codes(found))
             return inside if modifier == "in" else Not(inside)
         case "above" | "below":
+            _has_systems(parameter, modifier)
             found = [pair for value in values for pair in _related(setting, modifier, value)]
             return Match(code, Kind.TOKEN, token.lower_codes(found))
     match = Match(code, Kind.TOKEN, either([token.lower(value) for value in values]))
     return Not(match) if modifier == "not" else match
+
+
+def _has_systems(parameter: SearchParameter, modifier: str) -> None:
+    """Refuse where the index does not know the systems of the codes that it has."""
+    if not systems_known(parameter):
+        raise NotSupported(
+            f"{parameter.code}:{modifier}: of some of its values only the code is known, not the "
+            "code system"
+        )
+
+
+@lru_cache(maxsize=2048)
+def systems_known(parameter: SearchParameter) -> bool:
+    """Whether each value of a token parameter names its code system or has one implied."""
+    for base in parameter.base:
+        try:
+            ends = steps(parameter.expression, base if base in RESOURCE_TYPES else "Patient")
+        except Unsupported:
+            return False
+        for end in ends:
+            binding = end.element.required_binding if end.element is not None else None
+            if end.type == "code" and not (binding and implied_system(binding)):
+                return False
+            if end.type == "":
+                return False
+    return True
 
 
 def _expand(setting: Setting, value_set: str) -> Codes:

@@ -63,6 +63,7 @@ class Search:
     contained_type: str = "container"
     applied: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # why, one for each of `ignored`
 
 
 @dataclass
@@ -73,7 +74,7 @@ class _Gathered:
     revincludes: list[Include] = field(default_factory=list)
     shape: dict[str, str] = field(default_factory=dict)
     applied: list[tuple[str, str]] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
 
 
 def parse(
@@ -99,16 +100,17 @@ def parse(
             continue
         try:
             known = _take(setting, types, name, text, found)
-        except UnknownParameter:
+        except UnknownParameter as error:
             if strict:
                 raise
-            known = False
+            found.ignored.setdefault(name, str(error))
+            continue
         if known:
             found.applied.append((name, text))
         elif strict:
             raise Invalid(f"{name[:64]}: the parameter has no value")
         else:
-            found.ignored.append(name)
+            found.ignored.setdefault(name, "the parameter has no value")
     shape = found.shape
     count = parse_count(shape["_count"], max_count) if "_count" in shape else default_count
     summary = shape.get("_summary")
@@ -116,6 +118,8 @@ def parse(
         count = 0
     elif count == 0:
         summary = "count"
+    if summary == "text" and (found.includes or found.revincludes):
+        raise Invalid("_summary=text cannot be asked for together with _include or _revinclude")
     return Search(
         query=Query(
             types=types,
@@ -131,7 +135,8 @@ def parse(
         contained=shape.get("_contained", "false"),
         contained_type=shape.get("_containedType", "container"),
         applied=tuple(found.applied),
-        ignored=tuple(dict.fromkeys(found.ignored)),
+        ignored=tuple(found.ignored),
+        warnings=tuple(found.ignored.values()),
     )
 
 

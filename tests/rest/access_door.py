@@ -15,7 +15,6 @@ from fhirserver.access.decision.settings import AccessSettings
 from fhirserver.access.permit import permit
 from fhirserver.app import context_of, open_engine
 from fhirserver.conformance.registry import Registry
-from fhirserver.interaction.contained import entries_of_contained
 from fhirserver.rest.cors import CrossOrigin
 from fhirserver.rest.endpoint import Endpoint
 from fhirserver.rest.origin import Origin
@@ -38,7 +37,7 @@ class Door:
         self.now = datetime(2026, 11, 24, 12, tzinfo=UTC)
         self.context = replace(context_of(store, Registry(), base_url=BASE), clock=lambda: self.now)
         indexer = self.context.indexer
-        self.entries = lambda r: [*indexer.entries(r), *entries_of_contained(r)]
+        self.entries = indexer.entries
         self._numbers = itertools.count()
         transport = httpx.ASGITransport(self)
         self.client = httpx.AsyncClient(transport=transport, base_url=BASE)

@@ -25,6 +25,8 @@ __all__ = ["MAX_TIME", "MIN_TIME", "lower", "lower_interval"]
 
 MODIFIERS: frozenset[str] = frozenset()
 
+_DAY = 86_400_000_000
+
 
 def lower(text: str, now: int) -> Test:
     """The test of one value with its prefix; `now` in microseconds, for `ap`."""
@@ -79,7 +81,8 @@ def lower_interval(prefix: str, low: int, high: int, now: int) -> Test:
         case "eb":
             return Compare("high", "le", low)
         case "ap":
-            distance = 0 if low <= now < high else min(abs(now - low), abs(now - high))
+            today = now - now % _DAY  # so that the next page's search is still the same one
+            distance = 0 if low <= today < high else min(abs(today - low), abs(today - high))
             margin = distance // 10
             return Both((Compare("high", "gt", low - margin), Compare("low", "lt", high + margin)))
     raise Invalid(f"the prefix '{prefix}' is not known")
