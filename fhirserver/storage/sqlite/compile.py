@@ -502,3 +502,13 @@ def rank(node: Shape) -> int:
     if fixed:
         return 2
     return 3 if kind in (Kind.STRING, Kind.WORD, Kind.POSITION) else 7
+
+
+def looks_at_all(node: Shape) -> bool:
+    """Whether only looking at every entry of the parameter tells which ones match."""
+    if node[0] != "match":
+        return False
+    parts = flatten(node[3])
+    return any(part[0] == "contains" for part in parts) and not any(
+        part[0] in ("eq", "in", "starts") for part in parts
+    )

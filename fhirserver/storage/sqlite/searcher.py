@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhirserver.model.version import Page, Version
 from fhirserver.storage.sqlite import cursor
+from fhirserver.storage.sqlite.compile import looks_at_all
 from fhirserver.storage.sqlite.order import merge
 from fhirserver.storage.sqlite.shape import Values, lift
 from fhirserver.storage.sqlite.statement import WALK, Statements
@@ -232,7 +233,8 @@ class Searcher:
     ) -> float:
         """How many rows, up to `limit`; at once `limit` when the first resources show that
         many are selected."""
-        if statements.dense.get(place):
+        scans = looks_at_all(statements.parts[place].node)
+        if scans or statements.dense.get(place):
             sample = statements.sample(place, SAMPLE)
 
             def look(binds: list[Any]) -> float:
@@ -240,6 +242,8 @@ class Searcher:
 
             if self._remembered(statements, sample, values, look) * DENSE >= SAMPLE:
                 return limit
+        if scans:  # counting would cost as much as collecting
+            return limit - 1
         sql = statements.probe(place, limit)
 
         def ask(binds: list[Any]) -> float:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from fhirserver.search.expression import Expression
 
 Shape = tuple[Any, ...]
+#: What apsw binds as one array.
+ARRAY: type = type(apsw.carray(("",)))
 
 
 class Values(list[Any]):
@@ -54,7 +56,7 @@ class Values(list[Any]):
         """All values, comparable: an array is bound as an object without a value of its own."""
         if not self.arrays:
             return self
-        return [None if isinstance(v, apsw.carray) else v for v in self], self.arrays
+        return [None if isinstance(v, ARRAY) else v for v in self], self.arrays
 
 
 #: Up to so many alternatives are parameters of their own; more texts travel as one array.

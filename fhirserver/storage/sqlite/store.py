@@ -23,7 +23,7 @@ from fhirserver.storage.sqlite.check import check
 from fhirserver.storage.sqlite.connection import Budget, connect
 from fhirserver.storage.sqlite.names import Names
 from fhirserver.storage.sqlite.searcher import Searcher
-from fhirserver.storage.sqlite.writer import UNITS, Writer
+from fhirserver.storage.sqlite.writer import BULK, BYTES, Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -106,7 +106,7 @@ class SqliteStore:
 
     async def open(self) -> None:
         await asyncio.to_thread(self._prepare)
-        self._reader = Reader(self._path, 24_576, self._probe_limit)
+        self._reader = Reader(self._path, 49_152, self._probe_limit)
         self._execute = self._reader.connection.execute
         self._type = self._reader.names.type
         self._writer = Writer(self._path, self._clock)
@@ -227,7 +227,7 @@ class SqliteStore:
         def run() -> T:
             reader = getattr(self._local, "reader", None)
             if reader is None:
-                reader = self._local.reader = Reader(self._path, 6_144, self._probe_limit)
+                reader = self._local.reader = Reader(self._path, 4_096, self._probe_limit)
                 self._readers.append(reader)
             return reader.run(work, self._limit if seconds is None else seconds)
 
@@ -260,23 +260,22 @@ class SqliteStore:
     async def commit_many(
         self, units: Sequence[tuple[Sequence[Change], Sequence[Selects]]]
     ) -> list[list[Version] | Exception]:
-        results: list[list[Version] | Exception] = []
         jobs = []
-        for start in range(0, len(units), UNITS):
-            part = units[start : start + UNITS]
-            works = [partial(self._writer.apply, unit) for unit in part]
-            size = sum(
-                len(change.content.head) + len(change.content.tail)
-                for changes, _ in part
-                for change in changes
-                if change.content is not None
-            )
+        works: list[Callable[[], list[Version]]] = []
+        size = 0
+        for unit in units:
+            works.append(partial(self._writer.apply, unit))
+            for change in unit[0]:
+                if change.content is not None:
+                    size += len(change.content.head) + len(change.content.tail)
+            if len(works) >= BULK or size >= BYTES:
+                jobs.append(self._writer.submit(works, size))
+                works, size = [], 0
+        if works:
             jobs.append(self._writer.submit(works, size))
         if len(jobs) == 1:
             return await jobs[0]
-        for done in await asyncio.gather(*jobs):
-            results += done
-        return results
+        return [result for done in await asyncio.gather(*jobs) for result in done]
 
     async def replace_entries(
         self,
