@@ -27,6 +27,7 @@ from fhirserver.storage.mongodb.compile import (
 from fhirserver.storage.mongodb.connection import Connection, Document
 from fhirserver.storage.mongodb.document import fetch_chunks, version_of
 from fhirserver.storage.mongodb.entry_document import entries_of, field_name, storable
+from fhirserver.storage.mongodb.sequence import Sequence as CommitSequence
 from fhirserver.storage.mongodb.stage import Stage, is_staged, stage_batch, stage_whole
 
 #: How many candidates are judged at a time: at first, and at most.
@@ -97,8 +98,9 @@ def beyond(levels: Sequence[Level], position: Sequence[Any]) -> Document:
 class Searcher(Stage):
     """Searches of one store; `session` binds a search to a transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, sequence: CommitSequence) -> None:
         self._connection = connection
+        self._sequence = sequence
 
     # --- the interface --------------------------------------------------------------------------
 
@@ -110,13 +112,16 @@ class Searcher(Stage):
             position = cursor.decode(name, query.after, len(levels) + 1)
         if query.count <= 0:
             return Page([], None)
+        mark = await self._sequence.mark()
         walk = self.walk(query.types, query.where, levels, position=position, limit=query.count + 1)
         found = [document async for document in walk]
+        if mark is not None and mark != await self._sequence.look():
+            mark = None
         more = len(found) > query.count
         del found[query.count :]
         await fetch_chunks(self._connection, found)
         following = cursor.encode(name, *position_of(found[-1], levels)) if more else None
-        return Page([version_of(document) for document in found], following)
+        return Page([version_of(document) for document in found], following, mark or 0)
 
     async def count(self, query: Query, limit: int | None = None) -> int:
         if limit is not None and limit <= 0:

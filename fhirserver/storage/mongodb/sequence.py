@@ -54,6 +54,7 @@ class Sequence:
         self._writer = secrets.token_hex(6)
         self._slots = 0
         self._known = 0  # a number the counter has passed
+        self._mark: int | None = None
         self._release: set[asyncio.Task[bool]] = set()
 
     async def open(self) -> None:
@@ -70,6 +71,7 @@ class Sequence:
 
     async def reserve(self, count: int, now: int) -> Reservation:
         """Take `count` numbers at the time `now` (microseconds; kept in whole milliseconds)."""
+        self._mark = None
         self._slots += 1
         slot = f"{self._writer}-{self._slots}"
         after = await self._connection.counters.find_one_and_update(
@@ -100,6 +102,18 @@ class Sequence:
             {"_id": _ID, field: {"$exists": True}}, {"$unset": {field: ""}}
         )
         return result.matched_count == 1
+
+    async def mark(self) -> int | None:
+        """The number of the newest commit, if nobody was writing when it was read; from memory,
+        if this store has not written since. Whoever finds the same with `look` after reading knows
+        that nothing was committed in between."""
+        return await self.look() if self._mark is None else self._mark
+
+    async def look(self) -> int | None:
+        """The number of the newest commit, or None while someone is writing."""
+        document = await self._connection.counters.find_one({"_id": _ID}) or {}
+        self._mark = None if document.get("open") else int(document.get("last", 0))
+        return self._mark
 
     async def settled(self) -> int:
         """The number up to which every commit is visible now or never will be."""

@@ -79,7 +79,7 @@ class MongoStore:
         await create_indexes(connection)
         self._locks = Locks(connection)
         self._sequence = CommitSequence(connection)
-        self._searcher = Searcher(connection)
+        self._searcher = Searcher(connection, self._sequence)
         parts = (connection, self._sequence, self._locks, self._searcher, self._clock)
         self._writer = Writer(*parts)
         self._transactions = Transactions(*parts)

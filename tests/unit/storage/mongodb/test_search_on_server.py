@@ -20,7 +20,7 @@ from fhirserver.search.expression import (
     Sort,
 )
 from fhirserver.storage.interface import InvalidCursor
-from fhirserver.storage.mongodb import search, stage
+from fhirserver.storage.mongodb import MongoStore, search, stage
 
 _populations = st.lists(
     st.tuples(
@@ -173,3 +173,24 @@ async def test_chain_to_more_than_fits_in_one_stage_is_complete(store, monkeypat
     assert {int(v.id) % 12 % 3 for v in page.versions} == {0}
     assert len(page.versions) == 10
     assert await store.count(Query(("Patient",), Has("Observation", "subject", Everything()))) == 12
+
+
+async def test_page_tells_as_of_when_it_was_read(store, url):
+    other = MongoStore(url)
+    await other.open()
+    query = Query(("Patient",))
+    assert (await store.search(query)).seq == 0
+    await _people(store, 2)
+    assert (await store.search(query)).seq == 2
+    await other.commit([resources.put("Patient", "x")])
+    assert [(await store.search(query)).seq for _ in range(2)] == [0, 3]
+    await other.close()
+
+
+async def test_page_read_while_others_write_does_not_tell(store):
+    query = Query(("Patient",))
+    await _people(store, 1)
+    slow = await store._sequence.reserve(1, 0)
+    assert (await store.search(query)).seq == 0
+    await store._sequence.release(slow)
+    assert (await store.search(query)).seq == 2
