@@ -38,7 +38,8 @@ def lower(text: str, now: int) -> Test:
             f"'{text[:64]}' is not a date: give it as YYYY, YYYY-MM, YYYY-MM-DD or "
             "YYYY-MM-DDThh:mm:ss with a time zone, after an optional prefix such as ge"
         ) from None
-    return lower_interval(prefix, low, high, now)
+    # By whole days, so that the search of the next page is still the same one.
+    return lower_interval(prefix, low, high, now - now % _DAY)
 
 
 def lower_interval(prefix: str, low: int, high: int, now: int) -> Test:
@@ -81,8 +82,7 @@ def lower_interval(prefix: str, low: int, high: int, now: int) -> Test:
         case "eb":
             return Compare("high", "le", low)
         case "ap":
-            today = now - now % _DAY  # so that the next page's search is still the same one
-            distance = 0 if low <= today < high else min(abs(today - low), abs(today - high))
+            distance = 0 if low <= now < high else min(abs(now - low), abs(now - high))
             margin = distance // 10
             return Both((Compare("high", "gt", low - margin), Compare("low", "lt", high + margin)))
     raise Invalid(f"the prefix '{prefix}' is not known")
