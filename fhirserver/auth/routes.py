@@ -376,8 +376,8 @@ class Browsing:
             return await answer()
         except Refused as error:
             if not error.redirect_uri:
-                text = f"{error.error}: {error.description}" if error.description else error.error
-                return pages.message("error_title", "error_app", 400, text)
+                # Not the description: words of whoever sent the browser here may be in it.
+                return pages.message("error_title", "error_app", 400, error.error)
             parameters = {"error": error.error, "error_description": error.description}
             url = self._server().redirect(error.redirect_uri, **parameters, state=error.state)
             return RedirectResponse(url, 302, dict(_NO_STORE))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import ECKey, RSAKey
 from lxml import html
 
@@ -138,7 +138,8 @@ class App:
             **changed,
         }
         claims = {name: value for name, value in claims.items() if value is not None}
-        return jwt.encode(header, claims, key, algorithms=[self.method])
+        registry = jws.JWSRegistry(algorithms=[self.method], strict_check_header=False)
+        return jwt.encode(header, claims, key, registry=registry)
 
     def credentials(self) -> tuple[dict[str, str], dict[str, str]]:
         """Form fields and headers by which the app shows who it is."""
@@ -201,7 +202,7 @@ class Page:
         self.response = response
         self.status = response.status_code
         self.headers = response.headers
-        self.root = html.fromstring(response.text)
+        self.root = html.fromstring(response.text or "<html></html>")
 
     @property
     def text(self) -> str:

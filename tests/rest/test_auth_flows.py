@@ -82,7 +82,7 @@ async def test_a_parent_opens_the_record_of_a_child(smart):
     page = Page(await browser.ask(app, "launch/patient openid fhirUser patient/Patient.rs"))
     page = await browser.sign_in(page, CAMILLE)
     labels = page.root.xpath("//label[starts-with(@for, 'c-')]")
-    place = [n for n, label in enumerate(labels) if "Léa" in label.text_content()][0]
+    place = next(n for n, label in enumerate(labels) if "Léa" in label.text_content())
     answer = back(await browser.answer(page, capacity=str(place)))
     given = (await app.exchange(answer["code"])).json()
     assert given["patient"] == "lea-lefevre"
