@@ -28,7 +28,7 @@ def first_cells(text):
 
 def default(field):
     if isinstance(field.default, tuple):
-        return ",".join(field.default)
+        return ",".join(field.default) or None
     if isinstance(field.default, bool):
         return str(field.default).lower()
     return None if field.default is None else str(field.default)

@@ -19,9 +19,10 @@ def test_environment_sets_every_option(monkeypatch):
     assert made.cors_origins == ("https://a.fr", "https://b.fr")
 
 
-def test_smart_is_refused_until_it_exists():
-    (problem,) = settings(auth="smart").problems()
-    assert "--auth off" in problem
+def test_smart_tokens_need_the_address_that_clients_use():
+    assert settings(auth="smart").problems() == []
+    (problem,) = settings(auth="smart", host="0.0.0.0").problems()
+    assert "base_url" in problem
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "example.org"])
