@@ -159,7 +159,7 @@ async def test_each_match_of_the_first_page_comes_once_and_in_its_order(
         count = str(chance.choice((1, 2, 3, 7)))
         # Without a word of the engine as of when it read, nothing may be written in between
         # the reading of `whole` and that of the first page.
-        busy.write = write if tells else None
+        busy.write = write if tells and engine.NAME == "sqlite" else None
         seen = await walk(ctx, [*parameters, ("_count", count)], write)
         ids = [version.id for version in seen]
         busy.write = None
