@@ -40,7 +40,8 @@ def entry_requests(ctx: Context, bundle: Resource, type: str) -> list[EntryReque
             f"{ctx.limits.bundle_entries} at once."
         )
     _check_full_urls(entries)
-    return [_request(ctx, place, entry) for place, entry in enumerate(entries)]
+    alone = type == "batch"
+    return [_request(ctx, place, entry, alone) for place, entry in enumerate(entries)]
 
 
 def full_url(entry: Resource) -> str | None:
@@ -82,7 +83,8 @@ def _check_full_urls(entries: list[Any]) -> None:
         seen[url] = place
 
 
-def _request(ctx: Context, place: int, entry: Any) -> EntryRequest:
+def _request(ctx: Context, place: int, entry: Any, alone: bool) -> EntryRequest:
+    """`alone`: what would not make the Bundle invalid is refused where the entry is served."""
     where = f"Bundle.entry[{place}]"
     if not isinstance(entry, dict):
         raise _invalid(where, "must be an object.")
@@ -96,7 +98,7 @@ def _request(ctx: Context, place: int, entry: Any) -> EntryRequest:
         raise _invalid(f"{where}.request.method", f"must be one of {', '.join(METHODS)}.")
     resource = entry.get("resource")
     if resource is None:
-        if METHODS[method]:
+        if METHODS[method] and not alone:
             raise _invalid(f"{where}.resource", f"is required for {method}.")
     elif not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
         raise _invalid(f"{where}.resource", "must be a resource with its resourceType.")
@@ -107,13 +109,14 @@ def _request(ctx: Context, place: int, entry: Any) -> EntryRequest:
             continue
         if not isinstance(value, str) or not value:
             raise _invalid(f"{where}.request.{name}", "must be a string.")
-        if method not in methods:
+        if method not in methods and not alone:
             raise _invalid(f"{where}.request.{name}", f"has no meaning for {method}.")
         headers[header] = value
-    return EntryRequest(method, _url(ctx, where, request.get("url")), headers, resource)
+    url = _url(ctx, where, request.get("url"), alone)
+    return EntryRequest(method, url, headers, resource)
 
 
-def _url(ctx: Context, where: str, value: Any) -> str:
+def _url(ctx: Context, where: str, value: Any, alone: bool) -> str:
     """The entry's URL relative to the base."""
     if not isinstance(value, str) or not value:
         raise _invalid(f"{where}.request.url", "must be a URL relative to the base.")
@@ -124,8 +127,10 @@ def _url(ctx: Context, where: str, value: Any) -> str:
             break
     else:
         if "://" in url.partition("?")[0]:
+            if alone:
+                return url
             raise _invalid(f"{where}.request.url", f"must be relative to the base, not {url[:80]}.")
-    if "#" in url:
+    if "#" in url and not alone:
         raise _invalid(f"{where}.request.url", "must not have a fragment.")
     return url.lstrip("/")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.select import conditional_query, select_all, selects
+from fhirserver.interaction.update import check_if_match
 from fhirserver.interaction.write import attempts, commit
 
 if TYPE_CHECKING:
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
     from fhirserver.model.version import Version
 
 
-async def conditional_delete(ctx: Context, type: str, criteria: str) -> list[Written]:
+async def conditional_delete(
+    ctx: Context, type: str, criteria: str, *, if_match: int | None = None
+) -> list[Written]:
     """Delete what `criteria` select: nothing, the one, or all of them when the server allows it.
+    With `if_match` each must be at this version.
 
     All go together, or one after the other on a store without transactions.
     """
@@ -25,6 +29,9 @@ async def conditional_delete(ctx: Context, type: str, criteria: str) -> list[Wri
         found = await select_all(ctx, query, criteria)
         if not found:
             return []
+        if if_match is not None:
+            for version in found:
+                check_if_match(type, version.id, version, if_match)
         drafts = [deletion(version) for version in found]
         if len(drafts) == 1 or ctx.store.capabilities.transactions:
             versions = await commit(ctx, drafts, [selects(query, *found)])

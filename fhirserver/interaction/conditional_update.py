@@ -49,7 +49,7 @@ async def conditional_draft(
             check_if_match(type, found.id, found, if_match)
         return Draft("PUT", type, found.id, resource, found.version)
     if if_match is not None:
-        raise PreconditionFailed(f'The criteria select nothing, and If-Match is W/"{if_match}".')
+        raise PreconditionFailed("The criteria select nothing, and If-Match is given.")
     if body_id is None:
         return Draft("PUT", type, ctx.new_id(), resource, ABSENT)
     check_id(resource, type, body_id)

@@ -24,8 +24,9 @@ class HistoryResult:
     """A page of history, newest first.
 
     `total` is the number of versions of the whole history; it is counted for one resource, and
-    for a type or the system only when `_count=0` asks for it alone. `next`: cursor of the next
-    page. `applied`: the parameters for the self link, without the cursor.
+    for a type or the system only when `_count=0` asks for it alone or one page holds them all.
+    `next`: cursor of the next page. `applied`: the parameters for the self link, without the
+    cursor.
     """
 
     versions: list[Version]
@@ -54,6 +55,8 @@ async def history(
         page = await ctx.store.history(selection)
     except InvalidCursor as error:
         raise Invalid("_cursor is not one this server gave for this history.") from error
+    if total is None and selection.after is None and page.next is None:
+        total = len(page.versions)
     return HistoryResult(page.versions, total, page.next, applied)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from fhirserver.errors import FHIRError, Invalid, Issue, MethodNotAllowed, NotFound, NotSupported
 from fhirserver.interaction.identity import check_id, check_type, is_id
 from fhirserver.model.definitions import RESOURCE_TYPES
+from fhirserver.model.version import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,9 @@ def _create(
 def _conditions(request: EntryRequest) -> tuple[int | None, bool]:
     if_match = None
     header = request.headers.get("if-match")
-    if header is not None:
+    if header is not None and header.strip() == "*":
+        if_match = ANY
+    elif header is not None:
         found = _ETAG.fullmatch(header.strip())
         if found is None:
             raise Invalid(f'ifMatch must be like W/"3", not {header[:40]}.', code="value")

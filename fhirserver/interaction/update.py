@@ -30,8 +30,8 @@ async def update(
 ) -> Written:
     """Write a new version, or create the resource under this id.
 
-    `if_match`: only when this is the current version. `if_none_match`: only when there is none.
-    Raises PreconditionFailed.
+    `if_match`: only when this is the current version; ANY: only when there is one.
+    `if_none_match`: only when there is none. Raises PreconditionFailed.
     """
     ctx.store.demand("u", type)
     check_type(resource, type)
@@ -56,8 +56,7 @@ def expectation(
 ) -> int:
     """What must hold when an update is committed, seen that `current` is there."""
     if if_match is not None:
-        check_if_match(type, id, current, if_match)
-        return if_match
+        return check_if_match(type, id, current, if_match)
     if current is None or current.deleted:
         if not (ctx.limits.update_create and ctx.store.client_ids):
             raise MethodNotAllowed(f"{type}/{id} is not known, and this server gives ids itself.")
@@ -65,12 +64,17 @@ def expectation(
     return ANY
 
 
-def check_if_match(type: str, id: str, current: Version | None, if_match: int) -> None:
-    """Refuse a write that was made for another version
+def check_if_match(type: str, id: str, current: Version | None, if_match: int) -> int:
+    """Refuse a write that was made for another version, or give the current one
     (https://hl7.org/fhir/R4/http.html#concurrency)."""
     if current is None or current.deleted:
-        raise PreconditionFailed(f'{type}/{id} does not exist, and If-Match is W/"{if_match}".')
-    if current.version != if_match:
+        raise PreconditionFailed(f"{type}/{id} does not exist, and If-Match is {_tag(if_match)}.")
+    if if_match not in (ANY, current.version):
         raise PreconditionFailed(
-            f'{type}/{id} is at version {current.version}, and If-Match is W/"{if_match}".'
+            f"{type}/{id} is at version {current.version}, and If-Match is {_tag(if_match)}."
         )
+    return current.version
+
+
+def _tag(if_match: int) -> str:
+    return "*" if if_match == ANY else f'W/"{if_match}"'

@@ -16,14 +16,19 @@ _XML = "http://www.w3.org/XML/1998/namespace"
 DIV = f"{{{XHTML}}}div"
 
 _NAMED = re.compile(r"&([A-Za-z][A-Za-z0-9]*);")
+_QUOTED = re.compile('>[^<>"]*"[^<>]*<')  # text between tags that holds a quotation mark
 _XML_ENTITIES = {"amp", "lt", "gt", "quot", "apos"}
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def text(div: etree._Element) -> str:
-    """The string that JSON holds for a `div` element."""
+    """The string that JSON holds for a `div` element.
+
+    XML does not tell how a quotation mark in text was written; HL7's JSON has `&quot;`.
+    """
     if set(div.nsmap.items()) == {(None, XHTML)}:
-        return etree.tostring(div, encoding="unicode", with_tail=False)
+        written = etree.tostring(div, encoding="unicode", with_tail=False)
+        return _QUOTED.sub(lambda found: found[0].replace('"', "&quot;"), written)
     # Prefixes of the document around it (xmlns:xsi, xmlns:h) must not come along.
     parts: list[str] = []
     _write(div, parts, f' xmlns="{XHTML}"')
@@ -43,12 +48,16 @@ def _write(element: etree._Element, parts: list[str], declaration: str = "") -> 
         parts.append("/>")
         return
     parts.append(">")
-    parts.append(html.escape(element.text or "", quote=False))
+    parts.append(_text(element.text))
     for child in element:
         if isinstance(child.tag, str):
             _write(child, parts)
-        parts.append(html.escape(child.tail or "", quote=False))
+        parts.append(_text(child.tail))
     parts.append(f"</{name}>")
+
+
+def _text(value: str | None) -> str:
+    return html.escape(value or "", quote=False).replace('"', "&quot;")
 
 
 def _escaped(value: str) -> str:

@@ -40,12 +40,12 @@ class CrossOrigin:
         return (*allowed, (b"access-control-expose-headers", EXPOSED))
 
     def preflight(self, request: Mapping[bytes, bytes], *, public: bool = False) -> Headers:
-        """The headers of the answer to OPTIONS, when it is a preflight."""
+        """The headers of the answer to OPTIONS beside the ordinary ones, when it is a
+        preflight."""
         allowed = self._allowed(request, public)
         if not allowed or b"access-control-request-method" not in request:
             return ()
         return (
-            *allowed,
             (b"access-control-allow-methods", _METHODS),
             (b"access-control-allow-headers", _ASKED),
             (b"access-control-max-age", b"7200"),

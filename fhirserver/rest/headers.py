@@ -12,6 +12,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 
 from fhirserver.errors import Invalid
+from fhirserver.model.version import ANY
 
 _ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -49,11 +50,11 @@ def prefer(text: str) -> Prefer:
 
 
 def if_match(text: str | None) -> int | None:
-    """The version number of an If-Match header; None when there is none (or it is `*`)."""
+    """The version number of an If-Match header, ANY for `*`; None when there is none."""
     if text is None:
         return None
     if text.strip() == "*":
-        return None
+        return ANY
     found = _ETAG.fullmatch(text)
     if found is None:
         raise Invalid(f'If-Match must be one version tag such as W/"3", not “{text}”')

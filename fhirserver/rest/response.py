@@ -40,7 +40,8 @@ def respond(
     elif body is not None:
         headers.append((b"content-type", format.content_type))
         if format.kind == XML:
-            body = xml.encode(json.decode_stored(body))
+            resource = json.decode_stored(body)
+            body = xml.encode_pretty(resource) if pretty else xml.encode(resource)
         elif format.kind == HTML and page is not None:
             body, needed = page(body)
             headers += needed

@@ -93,6 +93,8 @@ def request_of(outer: Request, entry: EntryRequest) -> Request:
     """An entry as a request of its own, with the caller and preferences of the Bundle's."""
     url = entry.url.partition("#")[0]
     path, _, query = url.removeprefix(outer.ctx.base_url).partition("?")
+    if "://" in path:
+        raise Invalid(f"The URL must be relative to the base, not {path[:80]}")
     parts = path.strip("/").split("/") if path.strip("/") else []
     headers = {name.lower().encode(): value.encode() for name, value in entry.headers.items()}
     if b"prefer" in outer.headers:

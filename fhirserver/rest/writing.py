@@ -121,7 +121,12 @@ async def delete(request: Request) -> Answer:
 
 
 async def conditional_delete(request: Request) -> Answer:
-    written = await delete_selected(request.ctx, request.segments[0], _criteria(request))
+    written = await delete_selected(
+        request.ctx,
+        request.segments[0],
+        _criteria(request),
+        if_match=if_match(request.header(b"if-match")),
+    )
     return _deleted(request, written)
 
 

@@ -96,6 +96,23 @@ def test_prefer_asks_for_the_resources_of_a_batch(fhir, tag):
     assert full["entry"][0]["resource"]["identifier"][0]["value"] == tag
 
 
+def test_impossible_entry_of_a_batch_hinders_no_other(fhir, tag):
+    response = post(
+        fhir,
+        "batch",
+        entry("GET", "http://elsewhere.example/fhir/Patient/1"),
+        entry("PUT", f"Patient/{tag}"),
+        entry("PATCH", f"Patient/{tag}"),
+        entry("POST", "Patient"),
+        entry("POST", "Patient", patient(tag), ifMatch='W/"1"'),
+        entry("POST", "Patient", patient(tag)),
+    )
+    assert response.status_code == 200, response.text
+    answers = [e["response"] for e in response.json()["entry"]]
+    assert [a["status"][:3] for a in answers] == ["400"] * 4 + ["201"] * 2
+    assert all(a["outcome"]["issue"] for a in answers[:4])
+
+
 @pytest.mark.parametrize("kind", ["collection", "document", "searchset", "", None, ["batch"]])
 def test_bundle_of_another_type_is_refused(fhir, kind):
     outcome_of(fhir.post("", json={"resourceType": "Bundle", "type": kind}, headers=FHIR_JSON), 400)
@@ -235,6 +252,30 @@ def test_conditional_patch(fhir, tag):
     assert fhir.patch(url, json=operations, headers=JSON_PATCH).json()["active"] is True
     fhir.post("/Patient", json=patient(tag), headers=FHIR_JSON)
     outcome_of(fhir.patch(url, json=operations, headers=JSON_PATCH), 412)
+
+
+def test_parallel_conditional_updates_make_exactly_one(server, fhir, tag):
+    def update(number):
+        url = f"{server.base_url}/Patient?identifier=urn:test%7C{tag}"
+        body = patient(tag, multipleBirthInteger=number)
+        return httpx.put(url, json=body, headers=FHIR_JSON, timeout=120).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(update, range(8)))
+    assert set(statuses) <= {200, 201, 409}
+    assert statuses.count(201) == 1
+    found = fhir.get(f"/Patient?identifier=urn:test%7C{tag}").json()["entry"]
+    assert len(found) == 1
+    id = found[0]["resource"]["id"]
+    assert fhir.get(f"/Patient/{id}/_history").json()["total"] == 1 + statuses.count(200)
+
+
+def test_conditional_delete_of_another_version_is_refused(fhir, tag):
+    url = f"/Patient?identifier=urn:test%7C{tag}"
+    id = fhir.post("/Patient", json=patient(tag), headers=FHIR_JSON).json()["id"]
+    outcome_of(fhir.delete(url, headers={"if-match": 'W/"2"'}), 412)
+    assert fhir.get(f"/Patient/{id}").status_code == 200
+    assert fhir.delete(url, headers={"if-match": 'W/"1"'}).status_code == 204
 
 
 def test_conditional_delete(fhir, tag):

@@ -4,8 +4,10 @@ https://hl7.org/fhir/R4/http.html
 """
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 
+import httpx
 import pytest
 from over_http import FHIR_JSON, outcome_of
 
@@ -184,11 +186,80 @@ def test_malformed_if_match_is_a_bad_request(fhir, created, value):
     outcome_of(fhir.delete(path, headers={"if-match": value}), 400)
 
 
+def test_if_match_star_wants_any_current_version(fhir, created, tag):
+    path, unknown, any_version = (
+        f"/Patient/{created['id']}",
+        f"/Patient/no-{tag}",
+        {"if-match": "*"},
+    )
+    patch = [{"op": "replace", "path": "/active", "value": False}]
+    json_patch = {"content-type": "application/json-patch+json"} | any_version
+    assert fhir.put(path, json=created, headers=FHIR_JSON | any_version).status_code == 200
+    assert fhir.patch(path, json=patch, headers=json_patch).status_code == 200
+    assert fhir.delete(path, headers=any_version).status_code == 204
+    outcome_of(fhir.put(path, json=created, headers=FHIR_JSON | any_version), 412)
+    outcome_of(fhir.delete(path, headers=any_version), 412)
+    body = patient(tag, id=f"no-{tag}")
+    outcome_of(fhir.put(unknown, json=body, headers=FHIR_JSON | any_version), 412)
+    outcome_of(fhir.patch(unknown, json=patch, headers=json_patch), 412)
+    outcome_of(fhir.get(unknown), 404)
+
+
 def test_if_none_match_star_creates_only(fhir, created, tag):
     never = FHIR_JSON | {"if-none-match": "*"}
     outcome_of(fhir.put(f"/Patient/{created['id']}", json=created, headers=never), 412)
     response = fhir.put(f"/Patient/new-{tag}", json=patient(tag, id=f"new-{tag}"), headers=never)
     assert response.status_code == 201
+
+
+def in_parallel(server, count, send):
+    """The statuses of `count` requests, each of its own client, at once."""
+
+    def one(number):
+        with httpx.Client(base_url=server.base_url, timeout=60) as client:
+            return send(client, number).status_code
+
+    with ThreadPoolExecutor(count) as pool:
+        return sorted(pool.map(one, range(count)))
+
+
+def test_of_parallel_updates_of_one_version_one_wins(server, fhir, created):
+    path = f"/Patient/{created['id']}"
+
+    def update(client, number):
+        body = created | {"multipleBirthInteger": number}
+        return client.put(path, json=body, headers=FHIR_JSON | {"if-match": 'W/"1"'})
+
+    assert in_parallel(server, 10, update) == [200] + [412] * 9
+    assert fhir.get(path).headers["etag"] == 'W/"2"'
+
+
+def test_of_parallel_first_updates_one_creates(server, fhir, tag):
+    def update(client, number):
+        return client.put(f"/Patient/p-{tag}", json=patient(tag, id=f"p-{tag}"), headers=FHIR_JSON)
+
+    assert in_parallel(server, 10, update) == [200] * 9 + [201]
+    assert fhir.get(f"/Patient/p-{tag}/_history").json()["total"] == 10
+
+
+def test_no_parallel_patch_is_lost(server, fhir, tag):
+    body = patient(tag, name=[{"family": "A"}])
+    path = f"/Patient/{fhir.post('/Patient', json=body, headers=FHIR_JSON).json()['id']}"
+
+    def append(client, number):
+        operation = {"op": "add", "path": "/name/-", "value": {"family": f"B{number}"}}
+        json_patch = {"content-type": "application/json-patch+json"}
+        return client.patch(path, json=[operation], headers=json_patch)
+
+    statuses = in_parallel(server, 10, append)
+    assert set(statuses) <= {200, 409}
+    assert len(fhir.get(path).json()["name"]) == 1 + statuses.count(200)
+
+
+def test_parallel_deletes_make_one_version(server, fhir, created):
+    path = f"/Patient/{created['id']}"
+    assert in_parallel(server, 10, lambda client, _: client.delete(path)) == [204] * 10
+    assert fhir.get(f"{path}/_history").json()["total"] == 2
 
 
 # --- patch -------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import pytest
 from lxml import etree
 from over_http import FHIR_JSON, outcome_of
 
+from fhirserver.model import xml
+
 NAMESPACE = "{http://hl7.org/fhir}"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -100,6 +102,14 @@ def test_pretty_is_indented_and_the_same(fhir, path):
     assert b"\n" not in plain.content
     assert b"\n  " in pretty.content
     assert plain.json() == pretty.json()
+
+
+def test_pretty_works_in_xml(fhir, path):
+    pretty = fhir.get(path, params={"_format": "xml", "_pretty": "true"})
+    plain = fhir.get(path, params={"_format": "xml"})
+    assert "\n  <" in pretty.text
+    assert "\n  <" not in plain.text
+    assert xml.decode(pretty.content) == xml.decode(plain.content)
 
 
 def test_browser_gets_a_page(fhir, path):
@@ -201,6 +211,7 @@ def test_browser_application_of_another_origin_may_call(fhir, path):
         },
     )
     assert preflight.status_code == 204
+    assert preflight.headers.get_list("access-control-allow-origin") == ["*"]
     assert "PUT" in preflight.headers["access-control-allow-methods"]
     assert "If-Match" in preflight.headers["access-control-allow-headers"]
     failed = fhir.get("/Unheardof", headers=origin)

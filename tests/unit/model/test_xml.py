@@ -310,3 +310,18 @@ def test_no_document_causes_another_error_than_fhirs(inner):
     with contextlib.suppress(FHIRError):
         resource = xml.decode(patient("".join(inner)))
         assert xml.decode(xml.encode(resource)) == resource
+
+
+@pytest.mark.parametrize("prefix", ["", "h:"])
+def test_quotation_marks_in_narrative_are_written_as_hl7_writes_them(prefix):
+    declaration = 'xmlns:h="http://www.w3.org/1999/xhtml"' if prefix else ""
+    own = "" if prefix else ' xmlns="http://www.w3.org/1999/xhtml"'
+    body = (
+        f'<Patient xmlns="http://hl7.org/fhir" {declaration}><text><status value="generated"/>'
+        f'<{prefix}div{own}>say &quot;a&quot; <{prefix}b title="c &gt; d">e</{prefix}b> \'f\' "g"'
+        f"</{prefix}div></text></Patient>"
+    )
+    assert xml.decode(body.encode())["text"]["div"] == (
+        '<div xmlns="http://www.w3.org/1999/xhtml">say &quot;a&quot; '
+        "<b title=\"c &gt; d\">e</b> 'f' &quot;g&quot;</div>"
+    )
