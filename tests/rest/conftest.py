@@ -13,6 +13,20 @@ from fhirserver.app import build
 from fhirserver.settings import Settings
 
 
+#: Modules of so many requests that they take long on the wire server of the tests.
+LONG_ON_MONGODB = frozenset(
+    {"test_capabilities_kept", "test_real_patients", "test_search_against_files"}
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        module = getattr(item, "module", None)
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if "mongodb" in parameters.values() and module.__name__ in LONG_ON_MONGODB:
+            item.add_marker(pytest.mark.long)
+
+
 def run(engine, folder):
     """A server process on a new store of `engine`; it ends with the fixture that uses this."""
     if engine == "sqlite":
