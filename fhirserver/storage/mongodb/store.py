@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 from bson import Binary
 from pymongo import UpdateOne
 
 from fhirserver.model.version import Change, HistorySelection, Page, Version
-from fhirserver.search.entries import Entry
 from fhirserver.search.expression import Query
 from fhirserver.storage.interface import (
     Block,
@@ -202,7 +202,9 @@ class MongoStore:
         versions = [version_of(document) for document in documents]
         return versions, versions[-1].key if len(versions) == limit else None
 
-    async def replace_entries(self, items: Sequence[tuple[Version, Sequence[Entry]]]) -> int:
+    async def replace_entries(
+        self, items: Sequence[tuple[Version, Sequence[tuple[Any, ...]]]]
+    ) -> int:
         if not items:
             return 0
         updates = [
