@@ -202,9 +202,7 @@ class MongoStore:
         versions = [version_of(document) for document in documents]
         return versions, versions[-1].key if len(versions) == limit else None
 
-    async def replace_entries(
-        self, items: Sequence[tuple[Version, Sequence[tuple[Any, ...]]]]
-    ) -> int:
+    async def replace_entries(self, items: Sequence[tuple[Version, Sequence[Any]]]) -> int:
         if not items:
             return 0
         updates = [
