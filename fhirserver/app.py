@@ -17,11 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from fhirserver.access.audit.service import AuditService
+from fhirserver.access.notice.notifier import Notifier
+from fhirserver.access.notice.sender import FolderSender, SmtpSender
 from fhirserver.access.permit import permit
 from fhirserver.access.store import PermittedStore
 from fhirserver.auth import bearer
 from fhirserver.auth.configuration import Configuration
 from fhirserver.conformance.registry import Registry
+from fhirserver.interaction.append_only import AppendOnlyBehaviour
 from fhirserver.interaction.context import Context, Limits
 from fhirserver.interaction.search_parameter import SearchParameterBehaviour
 from fhirserver.rest.cors import CrossOrigin
@@ -38,6 +42,7 @@ from fhirserver.validation.validator import Validator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from fhirserver.access.notice.sender import Sender
     from fhirserver.auth.server import AuthorizationServer
     from fhirserver.rest.endpoint import Admit
     from fhirserver.storage.interface import Store
@@ -178,7 +183,10 @@ def build(settings: Settings) -> Dispatcher:
             if smart:
                 server = _authorization_server(configuration, store, registry)
                 authorization.append(server)
-                admitting.append(_admitting(store, context, settings.fhir_url))
+                context, audit = audited(store, context, settings)
+                admitting.append(_admitting(audit.store, context, settings.fhir_url))
+                await audit.start()
+                tasks.append(asyncio.create_task(audit.run()))
                 cross_origin.allow(await server.clients.origins())
                 tasks.append(asyncio.create_task(_follow_clients(server, cross_origin)))
                 tasks.append(asyncio.create_task(_purge(store)))
@@ -248,6 +256,25 @@ def _admitting(store: Store, context: Context, audience: str) -> Admit:
         return replace(context, store=permitted, caller=caller)
 
     return admit
+
+
+def audited(store: Store, context: Context, settings: Settings) -> tuple[Context, AuditService]:
+    """The context of a server whose accesses are recorded, and what follows the records."""
+    indexer = context.indexer
+    notifier = Notifier(store, indexer.entries, _mail(settings), settings.notices)
+    service = AuditService(
+        store, context.registry, indexer.entries, server=context.base_url, notifier=notifier
+    )
+    behaviours = (AppendOnlyBehaviour(), *context.behaviours)
+    return replace(context, audit=service.audit, behaviours=behaviours), service
+
+
+def _mail(settings: Settings) -> Sender | None:
+    if settings.mail_server:
+        return SmtpSender(settings.mail_server, settings.mail_from)
+    if settings.mail_folder:
+        return FolderSender(Path(settings.mail_folder), settings.mail_from)
+    return None
 
 
 async def _follow_clients(server: AuthorizationServer, cross_origin: CrossOrigin) -> None:

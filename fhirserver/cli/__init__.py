@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from fhirserver import __version__
+from fhirserver.cli.audit import audit
+from fhirserver.cli.client import client
 from fhirserver.cli.demo import demo
 from fhirserver.cli.doctor import doctor
 from fhirserver.cli.failure import Failure, explain
+from fhirserver.cli.keys import keys
 from fhirserver.cli.load import load
 from fhirserver.cli.reindex import reindex
 from fhirserver.cli.serve import serve
+from fhirserver.cli.token import token
 
 application = typer.Typer(
     name="fhirserver",
@@ -23,8 +27,11 @@ application = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, load, reindex, doctor, demo):
+for command in (serve, load, reindex, doctor, demo, token):
     application.command()(command)
+application.add_typer(audit)
+application.add_typer(client)
+application.add_typer(keys)
 
 
 def _version(wanted: bool) -> None:

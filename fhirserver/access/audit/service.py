@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -62,7 +63,14 @@ class AuditService:
         await self.audit.append([witness(self._clock(), heads)])
 
     async def run(self) -> None:
-        """Follow the log until cancelled."""
+        """Follow the log until cancelled; then keep the ends of the chains once more."""
+        try:
+            await self._follow()
+        finally:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                await self.keep_heads()
+
+    async def _follow(self) -> None:
         waited, before, kept = 0, self.audit.appended, 0.0
         failing = False
         while True:

@@ -5,6 +5,7 @@ If the record cannot be made durable, no health data is served: the caller gets 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 #: flood of them must not fill the disk.
 UNKNOWN_CALLERS = 20
 
+_NOT_RECORDED = "The access could not be recorded, so nothing is served; try again later."
 _log = structlog.get_logger("fhirserver")
 _INTERACTION = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OWN = frozenset({Role.CITIZEN, Role.PROXY})
@@ -64,6 +66,9 @@ class Audit:
         self._subjects = subjects
         self._clock = clock
         self._second = self._unknown = self._skipped = 0
+        self._pending: list[bytes] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._writing: asyncio.Task[None] | None = None
         self.appended = 0  # records since the process began
 
     async def accessed(self, caller: Caller, *accesses: Access) -> None:
@@ -91,14 +96,40 @@ class Audit:
             await self.append([encode(record)])
 
     async def append(self, records: Sequence[bytes]) -> None:
+        """Make records durable. Those that come while others are being written are written
+        together after them."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending += records
+        self._waiting.append(done)
+        if self._writing is None:
+            self._writing = done.get_loop().create_task(self._write())
+        await done
+        self.appended += len(records)
+
+    async def _write(self) -> None:
+        try:
+            await asyncio.sleep(0)  # let everyone who is ready now come along
+            while self._waiting:
+                records, waiting = self._pending, self._waiting
+                self._pending, self._waiting = [], []
+                written = await self._written(records)
+                for done in waiting:
+                    if done.done():  # who asked has gone
+                        continue
+                    if written:
+                        done.set_result(None)
+                    else:
+                        done.set_exception(Unavailable(_NOT_RECORDED))
+        finally:
+            self._writing = None
+
+    async def _written(self, records: list[bytes]) -> bool:
         try:
             await self._store.append_log(records)
         except Exception as error:
-            _log.error("audit record not written", error=type(error).__name__)
-            raise Unavailable(
-                "The access could not be recorded, so nothing is served; try again later."
-            ) from error
-        self.appended += len(records)
+            _log.error("audit records not written", error=type(error).__name__)
+            return False
+        return True
 
     def writing(
         self, caller: Caller, changes: Sequence[Change], before: Sequence[Version | None]

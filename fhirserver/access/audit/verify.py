@@ -74,7 +74,7 @@ async def verify(store: Store, kept: Sequence[Head] = ()) -> Verdict:
     blocks = records = 0
     for head in await store.log_heads():
         previous, number = "", 0
-        async for block in _blocks(store, head.chain):
+        async for block in blocks_of(store, head.chain):
             problem = _problem(block, number + 1, previous)
             if problem:
                 broken.append(Broken(head.chain, number + 1, problem))
@@ -115,7 +115,7 @@ async def _against_heads(store: Store, chain: str, heads: dict[int, str], end: i
     return []
 
 
-async def _blocks(store: Store, chain: str) -> AsyncIterator[Block]:
+async def blocks_of(store: Store, chain: str) -> AsyncIterator[Block]:
     after = 0
     while page := await store.read_log(chain, after, _BLOCKS):
         for block in page:
