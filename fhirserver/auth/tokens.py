@@ -196,18 +196,24 @@ class Tokens:
         self, kind: str, value: msgspec.Struct, given: Authorization, seconds: int
     ) -> str:
         secret = handles.new()
-        await self._store.put_grant(
-            Grant(
-                kind,
-                handles.key_of(secret),
-                msgspec.json.encode(value),
-                self._clock() + seconds * _SECOND,
-                family=given.family,
-                client=given.client,
-                patient=given.patient,
-            )
-        )
+        expires = self._clock() + seconds * _SECOND
+        await self._store.put_grant(grant_of(kind, secret, value, given, expires))
         return secret
+
+
+def grant_of(
+    kind: str, secret: str, value: msgspec.Struct, given: Authorization, expires: int
+) -> Grant:
+    """What is stored of a code or token; `expires`: microseconds since 1970."""
+    return Grant(
+        kind,
+        handles.key_of(secret),
+        msgspec.json.encode(value),
+        expires,
+        family=given.family,
+        client=given.client,
+        patient=given.patient,
+    )
 
 
 def _changed(grant: Grant, value: msgspec.Struct, expires: int) -> Grant:
