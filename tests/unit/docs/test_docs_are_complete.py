@@ -45,6 +45,7 @@ def test_every_setting_is_documented_with_its_default_and_meaning():
 
 def test_every_command_is_documented_and_in_the_readme():
     commands = {command.callback.__name__ for command in application.registered_commands}
+    commands |= {group.typer_instance.info.name for group in application.registered_groups}
     assert set(first_cells(section(OPERATIONS_PAGE, "Commands"))) == commands
     for command in commands:
         assert f"`fhirserver {command}" in README
