@@ -12,7 +12,6 @@ from over_http import ROOT, database_in, start, stop
 from fhirserver.app import build
 from fhirserver.settings import Settings
 
-
 #: Modules of so many requests that they take long on the wire server of the tests.
 LONG_ON_MONGODB = frozenset(
     {"test_capabilities_kept", "test_real_patients", "test_search_against_files"}
