@@ -28,6 +28,8 @@ from fhirserver.conformance.registry import Registry
 from fhirserver.interaction.append_only import AppendOnlyBehaviour
 from fhirserver.interaction.context import Context, Limits
 from fhirserver.interaction.search_parameter import SearchParameterBehaviour
+from fhirserver.operation.reindex import resume as resume_reindex
+from fhirserver.operation.reindex import stop as stop_reindex
 from fhirserver.rest.cors import CrossOrigin
 from fhirserver.rest.dispatcher import Dispatcher
 from fhirserver.rest.endpoint import Endpoint, EndpointLimits
@@ -200,6 +202,7 @@ def build(settings: Settings) -> Dispatcher:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await stop_reindex()
             endpoint.context = None
             authorization.clear()
             admitting.clear()
@@ -306,6 +309,7 @@ async def _keep_fresh(context: Context) -> None:
         await asyncio.sleep(REFRESH_SECONDS)
         try:
             await _refresh(context)
+            await resume_reindex(context)
             failing = False
         except Exception as error:  # the store may be away for a while; requests are told
             if not failing:

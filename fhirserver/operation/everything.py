@@ -5,6 +5,9 @@ The whole compartment, type by type, then what it references and no compartment 
 hold (practitioners, organizations, medications, locations ...), each resource once. A cursor says
 which type is being read and where in it; what is referenced follows in the order of type and id,
 so a page goes on right after the last one whatever is written meanwhile.
+
+On the type it is the everything of each patient one after the other; what several reference
+comes with each of them, once on a page.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from fhirserver.operation.call import Call
 
 _SCAN = 500  # resources read at once when looking for references
+_RECORDS = 100  # patients looked at for one page, whether they have what is asked for or not
 _AT_A_TIME = 50  # resources walked before other requests get their turn
 _CARE_DATE: dict[str, str] = msgspec.json.decode(
     files("fhirserver.operation").joinpath("care_date.json").read_bytes()
@@ -69,23 +73,65 @@ async def everything(ctx: Context, call: Call) -> SearchResult:
     """A page of everything. Parameters: `_since`, `_type`, `_count`, and for a patient `start`
     and `end` (dates of care; what has none is always there)."""
     assert call.type is not None
-    assert call.id is not None
     asked = _read_parameters(ctx, call)
-    await read(ctx, call.type, call.id)
-    record = _Record(ctx, call.type, call.id, asked)
-    matches: list[Version] = []
-    included: list[Version] = []
-    following: str | None = asked.cursor or record.first
-    while following is not None and len(matches) + len(included) < asked.count:
-        room = asked.count - len(matches) - len(included)
-        if following.startswith("~"):
-            found, following = await record.referenced(following[1:], room)
-            included += found
-        else:
-            found, following = await record.held(following, room)
-            matches += found
-    search = Search(Query(record.members, count=asked.count), applied=tuple(asked.applied))
-    return SearchResult(search, matches, included, None, following, ())
+    page = _Page(asked.count)
+    following: str | None
+    if call.id is None:
+        following = await _of_each(ctx, call.type, asked, page)
+    else:
+        await read(ctx, call.type, call.id)
+        following = await _Record(ctx, call.type, call.id, asked).fill(page, asked.cursor)
+    search = Search(Query((), count=asked.count), applied=tuple(asked.applied))
+    return SearchResult(
+        search, list(page.matches.values()), list(page.included.values()), None, following, ()
+    )
+
+
+async def _of_each(ctx: Context, type: str, asked: _Asked, page: _Page) -> str | None:
+    """Fill a page with one record after the other; the next place. A place is the cursor that
+    leads to the patient and the place in that record, with a `!` between them."""
+    after, mark, place = (asked.cursor or "!").rpartition("!")
+    if not mark:
+        raise _foreign_cursor()
+    for _ in range(_RECORDS):
+        if not page.room:
+            break
+        try:
+            found = await ctx.store.search(Query((type,), count=1, after=after or None))
+        except InvalidCursor as error:
+            raise _foreign_cursor() from error
+        if not found.versions:
+            return None
+        record = _Record(ctx, type, found.versions[0].id, asked)
+        following = await record.fill(page, place or None)
+        if following is not None:
+            return f"{after}!{following}"
+        if found.next is None:
+            return None
+        after, place = found.next, ""
+    return f"{after}!"
+
+
+class _Page:
+    """What is on a page, each resource once."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.matches: dict[tuple[str, str], Version] = {}
+        self.included: dict[tuple[str, str], Version] = {}
+
+    @property
+    def room(self) -> int:
+        return self._count - len(self.matches) - len(self.included)
+
+    def match(self, versions: Sequence[Version]) -> None:
+        for version in versions:
+            self.matches.setdefault((version.type, version.id), version)
+
+    def include(self, versions: Sequence[Version]) -> None:
+        for version in versions:
+            if (version.type, version.id) not in self.matches:
+                self.included.setdefault((version.type, version.id), version)
 
 
 class _Record:
@@ -101,6 +147,18 @@ class _Record:
         self.members = tuple(t for t in self._reached if not asked.types or t in asked.types)
         self._references_asked = not asked.types or any(t not in self._all for t in asked.types)
         self.first = f"{self.members[0]}:" if self.members else "~"
+
+    async def fill(self, page: _Page, place: str | None) -> str | None:
+        """Put what follows from `place` on on the page; the next place."""
+        following: str | None = place or self.first
+        while following is not None and page.room > 0:
+            if following.startswith("~"):
+                found, following = await self.referenced(following[1:], page.room)
+                page.include(found)
+            else:
+                found, following = await self.held(following, page.room)
+                page.match(found)
+        return following
 
     async def held(self, place: str, count: int) -> tuple[list[Version], str | None]:
         """Resources of the compartment from `place` on, all of one type, and the next place."""

@@ -83,8 +83,20 @@ async def resume(ctx: Context) -> bool:
         return False
     if ctx.clock().timestamp() - job.touched <= _SILENT:
         return False
+    # Other processes see that somebody works on it again.
+    job.touched = ctx.clock().timestamp()
+    await _save(ctx, job)
     _start(ctx, job)
     return True
+
+
+async def stop() -> None:
+    """Leave the running job to the next start; the app calls this before it closes the store."""
+    loop = asyncio.get_running_loop()
+    running = [task for task in _running if task.get_loop() is loop]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 async def reindex_all(

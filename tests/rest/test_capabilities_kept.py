@@ -310,6 +310,16 @@ def composite_value(type, name):
     return "$".join(VALUES.get(c.type, "abc") for c in parameter.components)
 
 
+#: What an operation needs to be called with.
+PARAMETERS = {
+    name: {
+        "resourceType": "Parameters",
+        "parameter": [{"name": "meta", "valueMeta": {"tag": [{"system": "urn:t", "code": "a"}]}}],
+    }
+    for name in ("meta-add", "meta-delete")
+}
+
+
 def test_every_operation_can_be_called(fhir, rest, tag):
     body = {"resourceType": "Patient", "id": tag, "active": True}
     fhir.put(f"/Patient/{tag}", json=body, headers=FHIR_JSON)
@@ -328,6 +338,10 @@ def test_every_operation_can_be_called(fhir, rest, tag):
                 allowed.add(path)
                 methods = response.headers["allow"].split(", ")
                 assert "POST" in methods
+                method = "GET" if "GET" in methods else "POST"
+                answer = fhir.request(method, path, json=PARAMETERS.get(name), headers=FHIR_JSON)
+                needs_more = name == "explain-access" or path == "/Patient/$validate"
+                assert answer.status_code == (400 if needs_more else 200), (path, answer.text)
         assert allowed, name
         called.add(name)
     assert {"everything", "validate", "meta"} <= called

@@ -10,6 +10,7 @@ from fhirserver.interaction.update import update
 from fhirserver.model import dates
 from fhirserver.operation.call import Call
 from fhirserver.operation.everything import everything
+from fhirserver.search.expression import Query
 
 
 async def put(ctx, type, id, **elements):
@@ -89,6 +90,31 @@ async def test_pages_meet_each_resource_once(filled, count):
             break
         assert result.search.applied == (("_count", str(count)),)
     assert seen == HELD + REFERENCED
+
+
+@pytest.mark.parametrize("count", [1, 3, 100])
+async def test_everything_of_the_type_is_that_of_each_patient(filled, count):
+    patients = [v.id for v in (await filled.store.search(Query(("Patient",)))).versions]
+    expected = []
+    for id in patients:
+        result = await run(filled, id=id)
+        expected += ids(result.matches) + ids(result.included)
+    assert len(patients) > 1
+    seen, cursor = [], None
+    for _ in range(100):
+        more = [("_cursor", cursor)] if cursor else []
+        result = await run(filled, ("_count", str(count)), *more, id=None)
+        page = ids(result.matches) + ids(result.included)
+        assert len(page) <= count
+        assert len(set(page)) == len(page)
+        seen += page
+        cursor = result.next
+        if cursor is None:
+            break
+    assert set(seen) == set(expected)
+    assert len(seen) <= len(expected)
+    with pytest.raises(errors.Invalid):
+        await run(filled, ("_cursor", "nonsense"), id=None)
 
 
 async def test_pages_stay_right_while_others_write(filled):
