@@ -21,7 +21,7 @@ from fhirserver.interaction.append_only import AppendOnlyBehaviour
 from fhirserver.rest.cors import CrossOrigin
 from fhirserver.rest.endpoint import Endpoint
 from fhirserver.rest.origin import Origin
-from fhirserver.search.expression import Everything, Not, OfType
+from fhirserver.search.expression import Everything, Not, OfType, Query
 from fhirserver.storage.mongodb import MongoStore
 from fhirserver.storage.sqlite import SqliteStore
 
@@ -81,14 +81,21 @@ class Recorded:
         named |= {key.replace("_", "-"): value for key, value in headers.items()}
         return await self.client.request(method, f"{BASE}/{path}", content=content, headers=named)
 
-    async def events(self, query=""):
+    async def events(self):
         """The AuditEvents there are, oldest first, without recording that they were looked at."""
         await self.service.materialiser.catch_up()
+        return await self.all("AuditEvent")
+
+    async def all(self, type):
+        """Every resource of a type, in order of creation."""
+        query = Query((type,), count=500)
         found = []
-        async for version in self.raw.changes():
-            if version.type == "AuditEvent":
-                found.append(json.loads(version.content))
-        return found
+        while True:
+            page = await self.raw.search(query)
+            found += [json.loads(version.content) for version in page.versions]
+            if page.next is None:
+                return found
+            query = replace(query, after=page.next)
 
     async def put(self, *resources):
         """Into the store, unrecorded."""
