@@ -34,6 +34,7 @@ from fhirserver.rest.headers import http_date, request_id
 from fhirserver.rest.request import NO_FACTS, Facts, Request, decode_percent, parse_query
 from fhirserver.rest.response import NO_STORE, NOSNIFF, compressed, respond
 from fhirserver.rest.routes import allow_of, form_of, handler_of, methods_of
+from fhirserver.search.index import Indexer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -59,6 +60,7 @@ _SPECIAL_SEARCH = frozenset(
     {b"prefer", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix"}
 )
 _LONGEST_UNREAD = 2000  # characters kept of a request that could not be read
+_ADDRESSES = 64  # so many addresses of this server are remembered
 _SEARCHES = 1024  # so many are remembered
 _PLAIN_TYPES = RESOURCE_TYPES - {"Binary"}  # a Binary may be sent as its own content
 _DEFAULT_FORMAT = negotiate("")
@@ -344,9 +346,13 @@ class Endpoint:
         if found is None:
             if self.context is None:
                 raise ConnectionError("the store is not open yet")
-            if len(self._contexts) >= 256:
+            if len(self._contexts) >= _ADDRESSES:
                 self._contexts.clear()
-            found = self._contexts[base_url] = replace(self.context, base_url=base_url)
+            found = replace(self.context, base_url=base_url)
+            if base_url != self.context.base_url:
+                # An absolute reference to where the client sees this server is a local one.
+                found = replace(found, indexer=Indexer(found.registry, (base_url,)))
+            self._contexts[base_url] = found
         return found
 
     def _negotiate(self, request: Request) -> Format:

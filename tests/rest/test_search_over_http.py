@@ -139,6 +139,31 @@ def test_includes_are_marked_and_kept_on_the_next_page(fhir, patients, tag):
     assert ids(second, "include") == [patients[2]["id"]]
 
 
+def test_absolute_reference_to_this_server_is_local(fhir, server, patients, tag):
+    local = f"Patient/{patients[0]['id']}"
+    absolute = f"{server.base_url}/{local}"
+    codes = []
+    for number, reference in enumerate((local, absolute)):
+        codes.append(f"{tag}-{number}")
+        observation = {
+            "resourceType": "Observation",
+            "status": "final",
+            "code": {"coding": [{"code": codes[-1]}]},
+            "subject": {"reference": reference},
+        }
+        stored = fhir.post("/Observation", json=observation, headers=FHIR_JSON).json()
+        assert stored["subject"]["reference"] == reference
+    for query in (
+        f"subject={local}",
+        f"subject={absolute}",
+        "subject:Patient.active:missing=true",
+    ):
+        found = fhir.get(f"/Observation?code={','.join(codes)}&{query}").json()
+        assert len(found["entry"]) == 2, query
+    inside = fhir.get(f"/{local}/Observation?code={','.join(codes)}").json()
+    assert len(inside["entry"]) == 2
+
+
 def test_compartment_search(fhir, patients, tag):
     patient = patients[0]["id"]
     for status in ("final", "amended"):
