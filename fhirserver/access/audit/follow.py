@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fhirserver.storage.interface import Block, Head, Store
 
-_BLOCKS = 100
+_BLOCKS = 20
 #: Year 4000: such grants end by being replaced.
 NEVER = 64_060_588_800_000_000
 
@@ -50,7 +50,8 @@ class Follower:
         done = 0 if grant is None else int(grant.value)
         begin = done
         while done < head.number and (most is None or done - begin < most):
-            blocks = await self._store.read_log(head.chain, done, _BLOCKS)
+            left = _BLOCKS if most is None else min(_BLOCKS, most - (done - begin))
+            blocks = await self._store.read_log(head.chain, done, left)
             if not blocks:  # a broken chain: `fhirserver audit verify` tells
                 done = head.number
                 break

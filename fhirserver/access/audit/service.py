@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 #: How often it is looked whether there is time to make AuditEvents.
 INTERVAL = 1.0
 #: With more records a second than this, AuditEvents wait for a quieter time, but not longer than
-#: so many intervals: then so many blocks are worked off at each.
+#: so many intervals: then so many blocks are worked off in each.
 BUSY = 50
 PATIENCE = 600
-SHARE = 20
+SHARE = 2
 #: How often the ends of the chains are kept beside the log and told to the operator's log.
 HEADS_SECONDS = 60.0
 
@@ -80,8 +80,10 @@ class AuditService:
             waited = waited + 1 if busy else 0
             kept += INTERVAL
             try:
-                if not busy or waited > PATIENCE:
-                    await self.materialiser.catch_up(SHARE if busy else None)
+                if not busy:
+                    await self._catch_up_while_idle()
+                elif waited > PATIENCE:
+                    await self.materialiser.catch_up(SHARE)
                 if self._notifier is not None:
                     await self._notifier.catch_up(SHARE if busy else None)
                 if kept >= HEADS_SECONDS:
@@ -92,6 +94,13 @@ class AuditService:
                 if not failing:
                     _log.warning("audit trail not followed", error=type(error).__name__)
                 failing = True
+
+    async def _catch_up_while_idle(self) -> None:
+        """Block by block, so that requests that come meanwhile hardly wait."""
+        begin = self.audit.appended
+        while self.audit.appended - begin <= BUSY * INTERVAL:
+            if not await self.materialiser.catch_up(1):
+                return
 
     async def keep_heads(self) -> None:
         """Keep the ends of the chains; in the operator's log they are out of reach of whoever
