@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 from lxml import html
 
@@ -139,7 +139,7 @@ class App:
         }
         claims = {name: value for name, value in claims.items() if value is not None}
         registry = jws.JWSRegistry(algorithms=[self.method], strict_check_header=False)
-        return jwt.encode(header, claims, key, registry=registry)
+        return jws.serialize_compact(header, json.dumps(claims), key, registry=registry)
 
     def credentials(self) -> tuple[dict[str, str], dict[str, str]]:
         """Form fields and headers by which the app shows who it is."""

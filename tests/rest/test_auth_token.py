@@ -148,16 +148,12 @@ async def test_t2_a_wrong_secret_and_an_unknown_client_look_the_same(smart):
         {"header": {"kid": "../../etc/passwd"}},
         {"header": {"typ": "at+jwt"}},
         {"header": {"jku": "https://evil.example/keys"}},
-        {"header": {"crit": ["exp"]}},
+        {"header": {"crit": ["x"], "x": 1}},
     ],
-    ids=str,
 )
 async def test_t3_an_assertion_that_is_not_right_is_invalid_client(smart, method, changed):
     app = await smart.register("backend", method, SYSTEM)
-    try:
-        assertion = app.assertion(**changed)
-    except Exception:
-        pytest.skip("joserfc does not even sign this")
+    assertion = app.assertion(**changed)
     answer = await app.backend(SYSTEM, client_assertion=assertion)
     assert answer.status_code in (400, 401)
     assert answer.json()["error"] == "invalid_client"
