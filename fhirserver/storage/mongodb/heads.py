@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from fhirserver.storage.mongodb.document import (
     version_of,
 )
 
+#: How many documents are asked for at once where one command cannot.
+_AT_ONCE = 10
+
 
 async def read_heads(
     connection: Connection,
@@ -26,7 +30,14 @@ async def read_heads(
     current = connection.current
     if len(ids) == 1 or not connection.dialect.atomic_updates:
         # FerretDB 1.x finds by `_id` alone through its index, and by `$in` through a scan.
-        found = [await current.find_one({"_id": i}, fields, session=session) for i in ids]
+        found: list[Document | None] = []
+        for start in range(0, len(ids), _AT_ONCE):
+            found += await asyncio.gather(
+                *[
+                    current.find_one({"_id": id}, fields, session=session)
+                    for id in ids[start : start + _AT_ONCE]
+                ]
+            )
         return {document["_id"]: document for document in found if document is not None}
     cursor = current.find({"_id": {"$in": list(ids)}}, fields, session=session)
     return {document["_id"]: document async for document in cursor}

@@ -22,7 +22,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from fhirserver.model.version import Change, Version
+from fhirserver.model.version import ABSENT, Change, Version
 from fhirserver.storage.interface import SelectionChanged, Selects
 from fhirserver.storage.mongodb.connection import Connection, Document, reaching
 from fhirserver.storage.mongodb.dialect import Dialect
@@ -71,6 +71,13 @@ class _Write:
     @property
     def id(self) -> str:
         return identity(self.change.type, self.change.id)
+
+    @property
+    def hopes_for_absence(self) -> bool:
+        """A new resource is inserted without a look first; if it is there, the server tells."""
+        return (
+            self.change.expect == ABSENT and self.change.content is not None and not self.attempts
+        )
 
     def resolve(self, version: Version) -> None:
         if not self.done.done():
@@ -140,7 +147,8 @@ class Writer:
         try:
             with reaching():
                 async with self._locks.writes():
-                    heads = await read_heads(self._connection, list(batch))
+                    sought = [write.id for write in writes if not write.hopes_for_absence]
+                    heads = await read_heads(self._connection, sought) if sought else {}
                     for write in writes:
                         write.head = heads.get(write.id)
                     outrun = await self._attempt(writes)
