@@ -284,7 +284,7 @@ async def test_production_has_no_demo_people(tmp_path, monkeypatch):
 async def test_a_proxy_that_is_not_trusted_is_not_believed():
     from starlette.requests import Request
 
-    from fhirserver.auth.routes import address_of
+    from fhirserver.auth.answering import address_of
 
     def request(client, forwarded):
         headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
