@@ -6,8 +6,7 @@ remembered of whether it is valid: a withdrawal acts on the next request.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -30,8 +29,7 @@ async def caller(
 ) -> Caller:
     """Who calls. Raises Unauthenticated."""
     grant = await token(headers, store, audience)
-    found = _caller(grant.value, grant.key)
-    return replace(found, request=request) if request else found
+    return _caller(grant.value)(token=grant.key, request=request)
 
 
 async def token(headers: Mapping[bytes, bytes], store: Store, audience: str) -> Grant:
@@ -60,9 +58,11 @@ def _authorization(value: bytes) -> Authorization:
 
 
 @lru_cache(maxsize=8192)
-def _caller(value: bytes, key: str) -> Caller:
+def _caller(value: bytes) -> partial[Caller]:
+    """Makes the Caller of a request: all but `token` and `request` are in the token."""
     given = _authorization(value)
-    return Caller(
+    return partial(
+        Caller,
         role=Role(given.role),
         client=given.client,
         fhir_user=given.fhir_user,
@@ -72,5 +72,4 @@ def _caller(value: bytes, key: str) -> Caller:
         organization=given.organization,
         mode=Mode(given.mode),
         reason=given.reason,
-        token=key,
     )

@@ -44,6 +44,7 @@ class Keys:
         self._store = store
         self._clock = clock
         self._known: list[SigningKey] = []
+        self._ready: dict[str, RSAKey] = {}
         self._until = 0.0
 
     async def public(self) -> dict[str, Any]:
@@ -55,7 +56,14 @@ class Keys:
     async def sign(self, claims: dict[str, Any]) -> str:
         jwk = (await self._keys())[0].jwk
         header = {"alg": ALGORITHM, "kid": jwk["kid"]}
-        return jwt.encode(header, claims, RSAKey.import_key(jwk), algorithms=[ALGORITHM])
+        return jwt.encode(header, claims, self._imported(jwk), algorithms=[ALGORITHM])
+
+    def _imported(self, jwk: dict[str, Any]) -> RSAKey:
+        """Checking a private key takes far longer than signing with it."""
+        kid: str = jwk["kid"]
+        if kid not in self._ready:
+            self._ready = {kid: RSAKey.import_key(jwk)}
+        return self._ready[kid]
 
     async def rotate(self) -> str:
         """Sign with a new key from now on; its id."""
