@@ -65,23 +65,41 @@ def field_name(name: str) -> str:
     return name.replace(".", "．").replace("\0", "␀") or "_"
 
 
-def _fields(entry: Any) -> dict[str, Any]:
-    values = zip(_FIELDS[type(entry)], entry[1:], strict=True)
-    return {name: storable(value) for name, value in values if value is not None}
+#: Of each class of entry: the name of its array, its fields, whether they need `storable`.
+_SHAPE: dict[type, tuple[str, tuple[str, ...], bool]] = {
+    cls: (str(kind), _FIELDS[cls], kind in _BOUNDED) for kind, cls in ENTRY_CLASS.items()
+}
+
+
+def _put_fields(entry: Any, shape: tuple[str, tuple[str, ...], bool], into: dict[str, Any]) -> None:
+    _, names, bounded = shape
+    for name, value in zip(names, entry[1:], strict=True):
+        if value is not None:
+            into[name] = storable(value) if bounded else value
 
 
 def index_of(entries: Iterable[Entry]) -> dict[str, list[dict[str, Any]]]:
     """The `index` of a current document."""
     index: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
-        if isinstance(entry, CompositeEntry):
-            document: dict[str, Any] = {"param": entry.param}
+        document: dict[str, Any] = {"param": entry.param}
+        shape = _SHAPE.get(type(entry))
+        if shape is not None:
+            kind = shape[0]
+            _put_fields(entry, shape, document)
+        elif isinstance(entry, CompositeEntry):
+            kind = COMPOSITE
             for number, part in enumerate(entry.parts, 1):
-                document[f"part{number}"] = {"kind": str(KIND_OF[type(part)]), **_fields(part)}
-            index.setdefault(COMPOSITE, []).append(document)
+                shape = _SHAPE[type(part)]
+                fields = document[f"part{number}"] = {"kind": shape[0]}
+                _put_fields(part, shape, fields)
         else:
-            kind = str(KIND_OF[type(entry)])
-            index.setdefault(kind, []).append({"param": entry.param, **_fields(entry)})
+            raise TypeError(f"not an index entry: {entry!r}")
+        of_kind = index.get(kind)
+        if of_kind is None:
+            index[kind] = [document]
+        else:
+            of_kind.append(document)
     return index
 
 
@@ -105,7 +123,7 @@ def sort_of(entries: Iterable[Entry]) -> dict[str, dict[str, dict[str, Any]]]:
             known[0], known[1] = min(known[0], low), max(known[1], high)
     sort: dict[str, dict[str, dict[str, Any]]] = {}
     for (kind, param), (low, high) in extremes.items():
-        sort.setdefault(str(kind), {})[field_name(param)] = {
+        sort.setdefault(kind.value, {})[field_name(param)] = {
             "ascending": mirrored(low),
             "descending": high,
         }
