@@ -72,6 +72,13 @@ async def plan(ctx: Context, steps: Iterable[Step]) -> Plan:
     by_kind: dict[str, list[Step]] = {}
     for step in steps:
         by_kind.setdefault(step.kind, []).append(step)
+    # Also where one of two entries has nothing to do, such as a deletion of what is not there.
+    _refuse_overlap(
+        ((s.type, s.id), s)
+        for kind in ("delete", "update", "patch")
+        for s in by_kind.get(kind, ())
+        if s.id is not None
+    )
     known = [(s.type, s.id) for s in steps if s.id is not None]
     plan.current = {(v.type, v.id): v for v in await ctx.store.current_many(known)}
     for step in by_kind.get("delete", ()):
@@ -92,7 +99,7 @@ async def plan(ctx: Context, steps: Iterable[Step]) -> Plan:
         target = next(p.draft for p in plan.writes if p.step.place == first)
         if url:
             plan.mapping[url] = f"{target.type}/{target.id}"
-    _refuse_overlap(plan)
+    _refuse_overlap(((p.draft.type, p.draft.id), p.step) for p in plan.writes)
     return plan
 
 
@@ -202,13 +209,12 @@ def _map(plan: Plan, step: Step, id: str) -> None:
         plan.mapping[step.full_url] = f"{step.type}/{id}"
 
 
-def _refuse_overlap(plan: Plan) -> None:
+def _refuse_overlap(named: Iterable[tuple[Identity, Step]]) -> None:
     seen: dict[Identity, Step] = {}
-    for planned in plan.writes:
-        identity = (planned.draft.type, planned.draft.id)
-        other = seen.setdefault(identity, planned.step)
-        if other is not planned.step:
-            with planned.step.named():
+    for identity, step in named:
+        other = seen.setdefault(identity, step)
+        if other is not step:
+            with step.named():
                 raise Invalid(
                     f"{'/'.join(identity)} is written by Bundle.entry[{other.place}] too; "
                     "a transaction may name each resource once."

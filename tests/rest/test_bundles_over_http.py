@@ -172,8 +172,10 @@ def test_transaction_that_fails_leaves_nothing(fhir, tag):
 
 
 @pytest.mark.usefixtures("transactions")
-def test_transaction_with_one_identity_twice_is_refused(fhir, tag):
-    fhir.put(f"/Patient/{tag}", json=patient(tag, id=tag), headers=FHIR_JSON)
+@pytest.mark.parametrize("exists", [True, False])
+def test_transaction_with_one_identity_twice_is_refused(fhir, tag, exists):
+    if exists:
+        fhir.put(f"/Patient/{tag}", json=patient(tag, id=tag), headers=FHIR_JSON)
     response = post(
         fhir,
         "transaction",
