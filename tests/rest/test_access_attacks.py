@@ -29,7 +29,7 @@ async def door(request, tmp_path):
         url = os.environ.get("FHIRSERVER_TEST_MONGODB")
         if not url:
             pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
-        from conftest import database_in
+        from over_http import database_in
 
         database = database_in(url, f"door_{uuid.uuid4().hex[:12]}")
     made = await open_door(database, apps={"steps": "Device/steps"})
