@@ -28,6 +28,7 @@ from fhirserver.conformance.registry import Registry
 from fhirserver.interaction.append_only import AppendOnlyBehaviour
 from fhirserver.interaction.context import Context, Limits
 from fhirserver.interaction.search_parameter import SearchParameterBehaviour
+from fhirserver.interaction.service import work
 from fhirserver.operation.reindex import resume as resume_reindex
 from fhirserver.operation.reindex import stop as stop_reindex
 from fhirserver.rest.cors import CrossOrigin
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from fhirserver.access.notice.sender import Sender
     from fhirserver.auth.server import AuthorizationServer
+    from fhirserver.interaction.service import Service
     from fhirserver.rest.endpoint import Admit
     from fhirserver.storage.interface import Store
 
@@ -90,6 +92,19 @@ def open_engine(url: str) -> Store:
         known = ", ".join(f"{name}://" for name in ENGINES)
         raise StartRefused(f"The database URL must begin with one of {known}")
     return engine(url)
+
+
+def services_of(settings: Settings) -> tuple[Service, ...]:
+    """The services of the health space. A new service is a line here."""
+    from fhirserver import catalogue, diary, messaging, record, space
+
+    return (
+        space.SERVICE,
+        record.SERVICE,
+        diary.SERVICE,
+        messaging.SERVICE,
+        catalogue.SERVICE,
+    )
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -182,6 +197,12 @@ def build(settings: Settings) -> Dispatcher:
             )
             await _refresh(context)
             tasks.append(asyncio.create_task(_keep_fresh(context)))
+            services = services_of(settings)
+            ruled = tuple(behaviour for service in services for behaviour in service.behaviours)
+            context = replace(context, behaviours=(*context.behaviours, *ruled))
+            context = replace(context, server=context)
+            jobs = [job for service in services for job in service.jobs]
+            tasks.append(asyncio.create_task(work(store, context.as_server, jobs)))
             if smart:
                 server = _authorization_server(configuration, store, registry)
                 authorization.append(server)

@@ -55,7 +55,8 @@ class Validates(Protocol):
 class Draft:
     """A change in the making: what a behaviour sees before it becomes a `Change`.
 
-    `resource` is None for a deletion. `expect` is that of `Change`.
+    `resource` is None for a deletion. `expect` and `server` are those of `Change`: a behaviour
+    that adds a draft of its own, which the caller could not write, sets `server`.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Draft:
     id: str
     resource: Resource | None
     expect: int
+    server: bool = False
 
 
 class Behaviour(Protocol):
@@ -98,6 +100,13 @@ class Context:
     terminology: Terminology | None = None
     caller: Caller = OPEN
     audit: Audit | None = None  # None: nothing is recorded (--auth off)
+    server: Context | None = None  # the server's own view, which sees all; None: this one is it
+
+    @property
+    def as_server(self) -> Context:
+        """For what a rule must look at or write though the caller may not. What it finds is
+        never shown to the caller."""
+        return self.server or self
 
     @property
     def local_bases(self) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def validated(ctx: Context, resource: Resource) -> tuple[Issue, ...]:
 def change_of(ctx: Context, draft: Draft) -> Change:
     resource = draft.resource
     if resource is None:
-        return Change(draft.method, draft.type, draft.id, None, (), draft.expect)
+        return Change(draft.method, draft.type, draft.id, None, (), draft.expect, draft.server)
     return Change(
         draft.method,
         draft.type,
@@ -45,6 +45,7 @@ def change_of(ctx: Context, draft: Draft) -> Change:
         content(resource, draft.id),
         ctx.indexer.entries(resource),
         draft.expect,
+        draft.server,
     )
 
 

@@ -63,7 +63,8 @@ class Change:
     `entries` are the index entries of the new content (`search/entries.py`), replacing the old.
     `expect`: ANY; ABSENT (it does not exist, or is deleted); or the version number that must be
     current (0 < n; a deletion counts as a version). A deletion of what is absent or already
-    deleted changes nothing and makes no version.
+    deleted changes nothing and makes no version. `server`: the server itself makes it, because of
+    one of its rules; what the caller may write has no say in it.
     """
 
     method: str
@@ -72,6 +73,7 @@ class Change:
     content: Content | None
     entries: Sequence[tuple] = ()  # type: ignore[type-arg]
     expect: int = ANY
+    server: bool = False
 
 
 @dataclass(frozen=True, slots=True)
