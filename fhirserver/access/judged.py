@@ -214,6 +214,9 @@ class JudgedStore:
             if predicate is not None and await self._shows_both(predicate, version):
                 yield version
 
+    async def newest(self, types: Sequence[str]) -> int:
+        raise Forbidden("The order of all commits is not for a caller.")
+
     async def reindex(
         self, type: str, after: int | str | None, limit: int
     ) -> tuple[list[Version], int | str | None]:

@@ -1,9 +1,10 @@
 """The decision for one request: a store bound to what its caller may see and write.
 
 What the rules say of the launch patient is asked of the store once and kept, with the compiled
-expressions, until something they depend on is written (`EPOCH`: one look at the newest such
-change, at each request, in whichever process it was made), a Consent begins or ends, or a minute
-has gone. So a withdrawal acts on the next request. In open mode nothing is decided.
+expressions, until something of that patient is written that they depend on (`EPOCH`: one look at
+the newest such change, at each request, in whichever process it was made), a Consent begins or
+ends, or a minute has gone. So a withdrawal acts on the next request. In open mode nothing is
+decided.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from fhirserver.access.verdict import Judge
 from fhirserver.model.dates import interval, microseconds, period
 from fhirserver.model.json import decode_stored
 from fhirserver.model.version import HistorySelection
+from fhirserver.search.entries import ReferenceEntry
 from fhirserver.search.expression import Has, Identity, Nothing, Query
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from fhirserver.access.caller import Caller
     from fhirserver.conformance.registry import Registry
+    from fhirserver.model.version import Version
     from fhirserver.search.entries import Entry
     from fhirserver.search.expression import Expression
     from fhirserver.storage.interface import Store
@@ -54,8 +57,10 @@ if TYPE_CHECKING:
 
 #: A write to one of these types may change a decision.
 EPOCH = ("Consent", "RelatedPerson", "CareTeam", "Patient", "PractitionerRole")
-_NEWEST = HistorySelection(types=EPOCH, count=1)
+#: Of these, changes count whoever the patient is: a Consent can name a team that has no subject.
+_OF_PROFESSIONALS = frozenset({"CareTeam", "PractitionerRole"})
 _KEPT = 10_000  # decisions
+_TAKEN_IN = 200  # changes looked at one by one; after more of them everything is decided anew
 _CONSENTS = 1000  # of one patient, looked through for when a decision ends
 
 
@@ -81,6 +86,7 @@ async def permit(
 class _Kept:
     epoch: int
     until: int
+    judge: Judge
     judged: JudgedStore
 
 
@@ -95,7 +101,10 @@ class Decisions:
         self._registry = registry
         self._settings = settings
         self._registry_epoch = registry.epoch
+        self._epoch = -1
         self._kept: dict[tuple[object, ...], _Kept] = {}
+        self._of_patient: dict[str, set[tuple[object, ...]]] = {}
+        self._taking_in = asyncio.Lock()
 
     def serves(self, entries: Entries, registry: Registry, settings: AccessSettings) -> bool:
         # A bound method is made anew at each mention: equal, not the same.
@@ -109,16 +118,21 @@ class Decisions:
     async def permit(self, caller: Caller, now: datetime) -> PermittedStore:
         key = _key(caller)
         moment = microseconds(now)
-        epoch = await self._epoch()
+        if await self._store.newest(EPOCH) != self._epoch:
+            await self._take_in()
+        epoch = self._epoch
         kept = self._kept.get(key)
-        if kept is None or kept.epoch != epoch or not kept.until > moment >= 0:
-            if len(self._kept) >= _KEPT:
-                self._kept.clear()
+        if kept is None or not kept.until > moment >= 0:
             policy, until = await self.decide(caller, now)
-            # Its chains end at the types of EPOCH, so they hold as long as it is kept.
             judge = Judge(self._store, self._entries, keeps_chains=True)
             judged = JudgedStore(self._store, policy, self._entries, judge)
-            kept = self._kept[key] = _Kept(epoch, until, judged)
+            kept = _Kept(epoch, until, judge, judged)
+            if epoch == self._epoch:  # else something was written while it was decided
+                self._keep(key, kept, caller.patient or _own_patient(caller))
+        elif kept.epoch != epoch:
+            # Its chains end at the types of EPOCH, of whichever patient.
+            kept.judge.forget_chains()
+            kept.epoch = epoch
         return PermittedStore.judged(kept.judged, client_ids=self._settings.client_ids)
 
     async def decide(self, caller: Caller, now: datetime) -> tuple[Policy, int]:
@@ -134,9 +148,63 @@ class Decisions:
             until = await self._until(situation, patient or "")
         return Policy(situation, launch, panel), until
 
-    async def _epoch(self) -> int:
-        page = await self._store.history(_NEWEST)
-        return page.versions[0].seq if page.versions else 0
+    def _keep(self, key: tuple[object, ...], kept: _Kept, patient: str) -> None:
+        if len(self._kept) >= _KEPT:
+            self._forget()
+        self._kept[key] = kept
+        self._of_patient.setdefault(patient, set()).add(key)
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._of_patient.clear()
+
+    async def _take_in(self) -> None:
+        """Forget the decisions that depend on what was written since the last time."""
+        async with self._taking_in:
+            page = await self._store.history(HistorySelection(types=EPOCH, count=_TAKEN_IN))
+            newest = page.versions[0].seq if page.versions else 0
+            if newest == self._epoch:
+                return
+            written = [version for version in page.versions if version.seq > self._epoch]
+            concerned: set[str] | None = None
+            if newest > self._epoch and len(written) < len(page.versions):
+                concerned = await self._concerned(written)
+            # From here on without a pause, so that no decision is kept or used meanwhile.
+            if concerned is None:
+                self._forget()
+            for patient in concerned or ():
+                for key in self._of_patient.pop(patient, ()):
+                    self._kept.pop(key, None)
+            self._epoch = newest
+
+    async def _concerned(self, written: Sequence[Version]) -> set[str] | None:
+        """The patients in whose decisions these versions had, or have, a part; None: all."""
+        found: set[str] = set()
+        for version in written:
+            patients = await self._patients(version)
+            if patients is None:
+                return None
+            found |= patients
+        return found
+
+    async def _patients(self, version: Version) -> set[str] | None:
+        if version.type in _OF_PROFESSIONALS:
+            return None
+        if version.type == "Patient":
+            return {version.id}
+        images: list[Version | None] = [version]
+        if version.version > 1:
+            before = await self._store.vread(version.type, version.id, version.version - 1)
+            if before is None:
+                return None
+            images.append(before)
+        found: set[str] = set()
+        for image in images:
+            if image is not None and image.content is not None:
+                for entry in self._entries(decode_stored(image.content)):
+                    if isinstance(entry, ReferenceEntry) and entry.type == "Patient" and entry.id:
+                        found.add(entry.id)
+        return found
 
     async def _launch(self, situation: Situation, patient: str) -> Rights:
         """The rights in one patient's space, each verdict asked of the store."""
@@ -296,6 +364,12 @@ async def _roles(store: Store, type: str, id: str) -> list[tuple[str, str]]:
     page = await store.search(Query(("PractitionerRole",), where, count=100))
     found += [("PractitionerRole", version.id) for version in page.versions]
     return found
+
+
+def _own_patient(caller: Caller) -> str:
+    """The patient a citizen is; empty for others."""
+    type, _, id = caller.fhir_user.partition("/")
+    return id if type == "Patient" else ""
 
 
 def _key(caller: Caller) -> tuple[object, ...]:

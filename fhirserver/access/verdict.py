@@ -64,6 +64,15 @@ class Judge:
         self._settled: dict[int, tuple[Expression, bool]] = {}
         self._reaching: dict[int, tuple[Expression, bool]] = {}
         self._verdicts: dict[tuple[int, str, str, int], bool] = {}
+        self._generation = 0  # what is found in one generation is not kept in another
+
+    def forget_chains(self) -> None:
+        """Something that chains reach to was written: what they found may hold no longer."""
+        self._generation += 1
+        self._chains.clear()
+        reaching = {key for key, (_, reaches) in self._reaching.items() if reaches}
+        for key in [key for key in self._verdicts if key[0] in reaching]:
+            del self._verdicts[key]
 
     async def permits(self, predicate: Expression, version: Version) -> bool:
         if version.content is None or isinstance(predicate, Nothing):
@@ -76,11 +85,12 @@ class Judge:
         known = self._verdicts.get(key)
         if known is not None:
             return known
+        generation = self._generation
         entries = self._entries(decode_stored(version.content))
         verdict = await self._decide(
             predicate, Candidate(version.type, version.id, version.updated, entries)
         )
-        if self._lasting(predicate):
+        if self._lasting(predicate) and generation == self._generation:
             if len(self._verdicts) >= _REMEMBERED:
                 self._verdicts.clear()
             self._verdicts[key] = verdict
@@ -164,8 +174,9 @@ class Judge:
         keeps = self._keeps_chains and len(ids) == 1
         if keeps and key in self._chains:
             return self._chains[key]
+        generation = self._generation
         found = await self._store.count(Query((type,), All((Identity(ids), target))), 1) > 0
-        if keeps:
+        if keeps and generation == self._generation:
             if len(self._chains) >= _REMEMBERED:
                 self._chains.clear()
             self._chains[key] = found

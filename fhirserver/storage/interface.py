@@ -167,6 +167,10 @@ class Store(Protocol):
         """Commit many independent units, each all or nothing, in few round trips (bulk load).
         A unit that fails yields its exception and hinders no other."""
 
+    async def newest(self, types: Sequence[str]) -> int:
+        """The place (`Version.seq`) of the newest commit of a resource of these types; 0 if there
+        is none. Cheap: it is asked at each request."""
+
     def changes(self, after: int = 0) -> AsyncIterator[Version]:
         """Every committed version with seq > `after`, in commit order, up to now. Subscribers,
         audit, diary and exports follow the store by calling it again with the last seq."""

@@ -168,3 +168,16 @@ async def test_the_history_of_one_among_thousands_of_versions(store):
         await store.commit_many([([put("Patient", str(n))], []) for n in range(400)])
     found = await walk_history(store, HistorySelection("Patient", "mine"))
     assert found == mine[::-1]
+
+
+async def test_newest_is_the_place_of_the_last_commit_of_a_type(store):
+    assert await store.newest(("Patient", "Consent")) == 0
+    first = await commit(store, post("Patient", "1"))
+    await commit(store, post("Observation", "1"))
+    assert await store.newest(("Patient", "Consent")) == first.seq
+    second = await commit(store, post("Consent", "1"))
+    assert await store.newest(("Patient", "Consent")) == second.seq
+    gone = await commit(store, delete("Patient", "1"))
+    assert await store.newest(("Patient", "Consent")) == gone.seq
+    assert await store.newest(("Consent",)) == second.seq
+    assert await store.newest(()) == 0

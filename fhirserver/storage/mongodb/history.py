@@ -7,7 +7,7 @@ and one seen twice is taken once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from fhirserver.model.version import HistorySelection, Page, Version
@@ -138,6 +138,14 @@ class History:
             head = await current.find_one({"_id": identity(selection.type, selection.id)})
             past = conjunction(condition, {"version": {"$lt": head["version"] if head else 0}})
         return await current.count_documents(condition) + await history.count_documents(past)
+
+    async def newest(self, types: Iterable[str]) -> int:
+        """The place of the newest commit of a resource of these types; 0 if there is none."""
+        condition = {"type": {"$in": list(types)}, "seq": {"$gt": 0}}
+        newest = await self._connection.current.find_one(
+            condition, {"_id": 0, "seq": 1}, sort=[("seq", -1)]
+        )
+        return int(newest["seq"]) if newest else 0
 
     async def changes(self, after: int) -> AsyncIterator[Version]:
         """Every version with seq > `after`, up to what is settled now."""

@@ -152,6 +152,10 @@ class MongoStore:
         with reaching():
             return await self._history.history_count(selection)
 
+    async def newest(self, types: Sequence[str]) -> int:
+        with reaching():
+            return await self._history.newest(types)
+
     async def changes(self, after: int = 0) -> AsyncIterator[Version]:
         with reaching():
             async for version in self._history.changes(after):

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fhirserver.model.version import HistorySelection
     from fhirserver.storage.sqlite.names import Names
 
+NEWEST = (
+    "SELECT seq FROM resource INDEXED BY resource_updated WHERE type=?"
+    " ORDER BY updated DESC,seq DESC LIMIT 1"
+)
 COLUMNS = "type,id,version,updated,method,content,key,seq"
 
 
@@ -52,6 +56,14 @@ def history_count(connection: apsw.Connection, names: Names, selection: HistoryS
         f"SELECT count(*) FROM ({' UNION ALL '.join(arms)})", tuple(binds)
     ).get
     return found
+
+
+def newest(connection: apsw.Connection, names: Names, type: str) -> int:
+    """The place of the newest commit of a resource of `type`; 0 if there is none. No index by
+    type and place is needed, since times follow the order of commits."""
+    for (seq,) in connection.execute(NEWEST, (names.type(type),)):
+        return int(seq)
+    return 0
 
 
 def changes(connection: apsw.Connection, names: Names, after: int, limit: int) -> list[Version]:

@@ -188,6 +188,10 @@ class SqliteStore:
             lambda reader: history.history_count(reader.connection, reader.names, selection)
         )
 
+    async def newest(self, types: Sequence[str]) -> int:
+        connection, names = self._reader.connection, self._reader.names
+        return max((history.newest(connection, names, type) for type in types), default=0)
+
     async def changes(self, after: int = 0) -> AsyncIterator[Version]:
         while True:
             page = await self._in_thread(partial(_feed, after))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fhirserver.access.caller import Caller, Mode, Role
 from fhirserver.access.decision.settings import AccessSettings
-from fhirserver.access.permit import Decisions
+from fhirserver.access.permit import EPOCH, Decisions
 from fhirserver.access.store import PermittedStore
 from fhirserver.conformance.registry import Registry
 from fhirserver.errors import Forbidden
@@ -253,6 +253,46 @@ def test_mongodb_shows_what_the_rules_select(found, caller):
         await store.open()
         try:
             await compare(store, found, caller)
+        finally:
+            await store.close()
+
+    asyncio.run(run())
+
+
+@CHECKED
+@given(found=worlds(), later=worlds(), asking=st.lists(callers(), min_size=2, max_size=3))
+def test_a_kept_decision_is_what_would_be_decided_anew(found, later, asking, tmp_path):
+    from fhirserver.storage.sqlite import SqliteStore
+
+    apps = AccessSettings(apps={"app": "Device/app"})
+
+    async def seen(decisions, caller):
+        permitted = await decisions.permit(caller, NOW)
+        shown = {}
+        for type in TYPES:
+            try:
+                page = await permitted.search(Query((type,), count=100))
+            except Forbidden:
+                continue
+            shown[type] = {v.id for v in page.versions}
+            for id in [r["id"] for r in found if r["resourceType"] == type]:
+                shown[type, id] = await permitted.current(type, id)
+        return shown
+
+    async def run():
+        store = SqliteStore(tmp_path / f"{uuid.uuid4().hex}.db")
+        await store.open()
+        try:
+            kept = Decisions(store, INDEXER.entries, REGISTRY, apps)
+            for each in (found, [], later):
+                for r in each:
+                    change = content(r, r["id"]), INDEXER.entries(r)
+                    await store.commit([Change("PUT", r["resourceType"], r["id"], *change)])
+                    if r["resourceType"] not in EPOCH or each is found:
+                        continue
+                    for caller in asking:
+                        fresh = Decisions(store, INDEXER.entries, REGISTRY, apps)
+                        assert await seen(kept, caller) == await seen(fresh, caller)
         finally:
             await store.close()
 

@@ -129,6 +129,9 @@ class MemoryStore:
     async def history_count(self, selection):
         return len(self._history(selection))
 
+    async def newest(self, types):
+        return max((v.seq for v in self.versions if v.type in types), default=0)
+
     async def commit(self, changes, selects=(), log=()):
         await self._pause()
         return self._commit(changes, selects)
