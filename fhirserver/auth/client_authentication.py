@@ -38,9 +38,10 @@ class Shown:
     proof: str = ""
 
 
-def shown(form: Form, authorization: str) -> Shown:
-    """Raises InvalidRequestError for more than one method at once, InvalidClientError for none
-    that is known."""
+def shown(form: Form, authorization: str, holder: str = "") -> Shown:
+    """`holder`: the client a refresh token was given to; a public one need not name itself again
+    (SMART App Launch lists no client_id there). Raises InvalidRequestError for more than one
+    method at once, InvalidClientError for none that is known."""
     basic = authorization[:6].lower() == "basic "
     if authorization and not basic:
         raise _unknown()
@@ -61,9 +62,9 @@ def shown(form: Form, authorization: str) -> Shown:
         if not id or (named and named != id):
             raise _unknown()
         return Shown(id, "private_key_jwt", proof)
-    if form.get("client_secret") or not named:
+    if form.get("client_secret") or not (named or holder):
         raise _unknown()
-    return Shown(named, "none")
+    return Shown(named or holder, "none")
 
 
 async def authenticate(

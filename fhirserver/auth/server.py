@@ -335,7 +335,7 @@ class AuthorizationServer:
         account = ""
         try:
             parameters = form.single()
-            showing = shown(form, authorization)
+            showing = shown(form, authorization, await self._holder(parameters))
             account = showing.client
             self.failures.check(address, account)
             client = await self._authenticate(showing)
@@ -344,6 +344,13 @@ class AuthorizationServer:
             self.failures.check(address, account)
             self.failures.failed(address, account)
             raise
+
+    async def _holder(self, parameters: dict[str, str]) -> str:
+        """The client that the refresh token was given to; "" if there is none."""
+        if parameters.get("grant_type") != "refresh_token":
+            return ""
+        held = await self.tokens.hold(REFRESH, parameters.get("refresh_token", ""), Refresh)
+        return held[1].authorization.client if held else ""
 
     async def _exchange(self, parameters: dict[str, str], client: Client) -> dict[str, Any]:
         grant_type = parameters.get("grant_type")

@@ -62,7 +62,7 @@ class Door:
         self.http = httpx.AsyncClient(transport=self.transport, base_url=ROOT)
 
     def browser(self, **headers) -> Browser:
-        return Browser(self, headers)
+        return Browser(self.transport, headers)
 
     async def put(self, *resources) -> None:
         for resource in resources:
@@ -225,12 +225,14 @@ class Page:
 class Browser:
     """Follows redirects within the server, keeps cookies, fills in forms."""
 
-    def __init__(self, door: Door, headers: dict[str, str]) -> None:
-        self.http = httpx.AsyncClient(transport=door.transport, base_url=ROOT, headers=headers)
+    def __init__(self, transport, headers: dict[str, str], root: str = ROOT) -> None:
+        self.root = root
+        self.auth = f"{root}/auth"
+        self.http = httpx.AsyncClient(transport=transport, base_url=root, headers=headers)
 
     async def go(self, method: str, url: str, **sent) -> httpx.Response:
         response = await self.http.request(method, url, **sent)
-        while response.is_redirect and response.headers["location"].startswith(ROOT):
+        while response.is_redirect and response.headers["location"].startswith(f"{self.root}/"):
             response = await self.http.get(response.headers["location"])
         return response
 
@@ -238,12 +240,12 @@ class Browser:
         """What an authorization request leads to."""
         parameters = app.request(scope, **changed)
         if post:
-            return await self.go("POST", f"{AUTH}/authorize", data=parameters)
-        return await self.go("GET", f"{AUTH}/authorize", params=parameters)
+            return await self.go("POST", f"{self.auth}/authorize", data=parameters)
+        return await self.go("GET", f"{self.auth}/authorize", params=parameters)
 
     async def sign_in(self, page: Page, person: str) -> Page:
         fields = {**dict(page.fields("/sign-in")), "person": person}
-        return Page(await self.go("POST", f"{AUTH}/sign-in", data=fields))
+        return Page(await self.go("POST", f"{self.auth}/sign-in", data=fields))
 
     async def answer(
         self, page: Page, *, allow=True, drop=(), narrow=None, **fields
@@ -258,7 +260,7 @@ class Browser:
             sent[f"narrow.{place}"] = list(texts)
         sent["decision"] = ["allow" if allow else "deny"]
         sent.update({name: [value] for name, value in fields.items()})
-        return await self.go("POST", f"{AUTH}/consent", data=sent)
+        return await self.go("POST", f"{self.auth}/consent", data=sent)
 
     async def authorize(
         self, app: App, scope: str, person: str = CAMILLE, answer=None, **changed

@@ -261,6 +261,23 @@ async def test_t4_refresh_is_bound_to_its_client(smart):
     assert (await app.refresh(given["refresh_token"])).status_code == 200
 
 
+async def test_t4_a_public_client_need_not_name_itself_again(smart):
+    app = await smart.register()
+    named = [await smart.register("confidential", method) for method in ("basic", "ES384")]
+    token = (await app.tokens(SCOPE))["refresh_token"]
+    fields = {"grant_type": "refresh_token", "refresh_token": token}
+    answer = await smart.http.post(f"{AUTH}/token", data=fields)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["patient"] == "camille-lefevre"
+    for each in named:
+        fields["refresh_token"] = (await each.tokens(SCOPE))["refresh_token"]
+        answer = await smart.http.post(f"{AUTH}/token", data=fields)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+        assert (await each.refresh(fields["refresh_token"])).status_code == 200
+    answer = await smart.http.post(f"{AUTH}/token", data={**fields, "refresh_token": "none"})
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
 async def test_t4_reuse_of_a_rotated_token_ends_the_family(smart_on_both):
     door = smart_on_both
     app = await door.register()
