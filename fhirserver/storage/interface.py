@@ -71,10 +71,12 @@ class Block:
 class Selects:
     """A precondition: at the moment of commit `query` selects exactly the resources `ids`
     ((type, id) pairs). Conditional interactions use it, so that of many concurrent creates with
-    one If-None-Exist a single one commits."""
+    one If-None-Exist a single one commits. Two commits with the same query wait for each other.
+    `server`: one of the server's rules demands it; what the caller may see has no say in it."""
 
     query: Query
     ids: frozenset[tuple[str, str]]
+    server: bool = False
 
 
 class VersionConflict(Exception):
