@@ -352,7 +352,7 @@ class JudgedStore:
                 raise Forbidden(f"{identity[0]}/{identity[1]} is not yours to attach.")
 
     def _narrowed(self, selects: Sequence[Selects]) -> list[Selects]:
-        return [Selects(narrow(s.query, self._rules), s.ids) for s in selects]
+        return [s if s.server else Selects(narrow(s.query, self._rules), s.ids) for s in selects]
 
 
 def _attached(entries: Sequence[Any]) -> set[tuple[str, str]]:

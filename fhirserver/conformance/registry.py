@@ -215,9 +215,10 @@ class _ByUrl:
 def _specified() -> _Specified:
     body = shipped.read("profiles", "r4", "search-parameters.json.gz")
     rows = msgspec.json.decode(body, type=list[_Row])
-    # Those that the access rules search by, beside R4's own.
-    own = shipped.read("profiles", "access", "search-parameters.json")
-    return _Specified(rows + msgspec.json.decode(own, type=list[_Row]))
+    # Those that the server's own rules search by, beside R4's: one file for each room.
+    for file in sorted(shipped.folder("profiles").glob("*/search-parameters.json")):
+        rows += msgspec.json.decode(file.read_bytes(), type=list[_Row])
+    return _Specified(rows)
 
 
 @cache

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fhirserver.access.audit.trail import Audit
     from fhirserver.access.caller import Caller
-    from fhirserver.access.store import PermittedStore
+    from fhirserver.access.store import PermittedStore, Selects
     from fhirserver.conformance.registry import Registry
     from fhirserver.errors import Issue
     from fhirserver.model.version import Version
@@ -56,7 +56,8 @@ class Draft:
     """A change in the making: what a behaviour sees before it becomes a `Change`.
 
     `resource` is None for a deletion. `expect` and `server` are those of `Change`: a behaviour
-    that adds a draft of its own, which the caller could not write, sets `server`.
+    that adds a draft of its own, which the caller could not write, sets `server`. `selects`: what
+    must hold when it is committed, besides the preconditions of the interaction.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Draft:
     resource: Resource | None
     expect: int
     server: bool = False
+    selects: tuple[Selects, ...] = ()
 
 
 class Behaviour(Protocol):

@@ -61,6 +61,7 @@ async def commit(
         if not behaviour.types or any(draft.type in behaviour.types for draft in drafts):
             drafts = await behaviour.before_commit(ctx, drafts)
     changes = []
+    selects = [*selects, *(each for draft in drafts for each in draft.selects)]
     for number, draft in enumerate(drafts, 1):
         changes.append(change_of(ctx, draft))
         if number % 50 == 0:
