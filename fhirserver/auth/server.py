@@ -220,7 +220,7 @@ class AuthorizationServer:
             raise NotYours from None
         if not scopes.resources and "openid" not in scopes:
             return None
-        if asked.mode != Mode.NORMAL and len(answer.reason.strip()) < 5:
+        if asked.mode == Mode.BRIS_DE_GLACE and len(answer.reason.strip()) < 5:
             raise NoReason
         patient = await self._patient(asked, capacity, answer)
         extra = dict(asked.launched.context) if asked.launched else {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fhirserver.cli.configuration import settings
 from fhirserver.cli.failure import Failure
@@ -60,8 +62,9 @@ def add(
     from fhirserver.auth import secret as handles
     from fhirserver.auth.client import Client, hash_secret
 
+    chosen = settings(database=database)
     given: dict[str, Any] = {}
-    if jwks is not None and jwks.startswith("https://"):
+    if jwks is not None and "://" in jwks:
         given["jwks_url"] = jwks
     elif jwks is not None:
         given["jwks"] = _read_keys(jwks)
@@ -79,8 +82,11 @@ def add(
         introspector=introspector,
         **given,
     )
-    asyncio.run(_add(settings(database=database).database, made))
+    asyncio.run(_add(chosen.database, made))
     typer.echo(f"client {id} is registered ({made.method})", err=True)
+    host = urlsplit(made.jwks_url).netloc
+    if host and not {host, urlsplit(made.jwks_url).hostname} & set(chosen.fetch_hosts):
+        typer.echo(f"Keys are fetched once the setting fetch_hosts names {host}.", err=True)
     if secret:
         typer.echo("Its secret, which is not stored and cannot be shown again:", err=True)
         typer.echo(secret)
@@ -90,11 +96,14 @@ def add(
 def list_(database: Database = None) -> None:
     """List the clients."""
     found = asyncio.run(_list(settings(database=database).database))
-    table = Table("id", "name", "type", "authentication", "scopes", "state", box=None)
+    names = ("id", "name", "type", "authentication", "scopes", "state")
+    table = Table(*(Column(name, overflow="fold") for name in names), box=None, pad_edge=False)
     for each in found:
         state = "disabled" if each.disabled else "active"
         table.add_row(each.id, each.name, each.kind, each.method, each.scopes, state)
-    Console(soft_wrap=True, markup=False).print(table)
+    # What reads a pipe gets a client on one line, however long.
+    width = None if sys.stdout.isatty() else 100_000
+    Console(width=width, markup=False).print(table)
 
 
 @client.command()

@@ -331,3 +331,15 @@ async def test_exceptional_access_needs_a_professional_a_reason_and_a_fresh_sign
     given = (await app.exchange(answer["code"])).json()
     assert given["expires_in"] <= 900
     assert "refresh_token" not in given
+
+
+async def test_centre_15_is_answered_without_a_reason(smart):
+    app, browser = await smart.register(), smart.browser()
+    scope = "launch/patient patient/Patient.rs"
+    page = Page(await browser.ask(app, scope, access_mode="centre_15"))
+    page = await browser.sign_in(page, DOCTOR)
+    assert not page.root.xpath("//input[@name='reason']")
+    answer = back(await browser.answer(page, patient="camille-lefevre"))
+    given = (await app.exchange(answer["code"])).json()
+    assert given["expires_in"] <= 900
+    assert (await smart.fhir(given["access_token"], "Patient/camille-lefevre")).status_code == 200

@@ -80,6 +80,27 @@ def test_keys_come_from_a_file_or_a_url(run, tmp_path):
         add(run, "--type", "confidential", "--jwks", "missing.json", id="c")
 
 
+def test_keys_by_url_are_fetched_by_https_alone(run):
+    with pytest.raises(Failure, match="https only"):
+        add(
+            run, "--type", "backend", "--jwks", "http://k.example/jwks", scope="system/*.rs", uri=""
+        )
+
+
+def test_whoever_registers_keys_by_url_is_told_of_the_hosts_to_fetch_from(run, monkeypatch):
+    more = ("--type", "backend", "--jwks", "https://k.example/jwks")
+    assert "fetch_hosts" in add(run, *more, scope="system/*.rs", uri="").stderr
+    monkeypatch.setenv("FHIRSERVER_FETCH_HOSTS", "k.example")
+    assert "fetch_hosts" not in add(run, *more, id="b", scope="system/*.rs", uri="").stderr
+
+
+def test_the_list_shows_every_scope_in_full(run, monkeypatch):
+    scope = " ".join(f"patient/{type}.rs" for type in ("Observation", "Immunization", "Encounter"))
+    add(run, scope=scope)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert scope in run("client", "list").stdout
+
+
 def test_clients_are_listed_and_disabled(run, tmp_path):
     add(run, "--origin", "https://a.example", "--launcher")
     with pytest.raises(Failure, match="already"):
@@ -162,7 +183,10 @@ def test_a_token_stands_for_the_person_named(run, tmp_path):
         (("--as", "Organization/4"), "no Organization/4"),
         (("--as", "1"), "There is no 1"),
         (("--as", "Patient/1", "--patient", "2"), "no record but"),
-        (("--as", "Patient/1", "--client", "nobody"), "no client"),
+        (("--as", "Patient/1", "--client", "nobody"), "no such client"),
+        (("--as", "Practitioner/2"), "say whose"),
+        (("--as", "Practitioner/2", "--patient", "9"), "no Patient/9"),
+        (("--as", "Patient/1", "--scope", "system/*.rs"), "for services"),
         (("--as", "Practitioner/2", "--mode", "bris_de_glace"), "needs a --reason"),
         (("--as", "Patient/1", "--mode", "centre_15", "--reason", "because"), "professionals"),
         (("--as", "Patient/1", "--scope", "nonsense"), "Not a SMART scope"),
@@ -173,6 +197,34 @@ def test_a_token_that_nobody_could_give_is_refused(run, tmp_path, arguments, rea
     scope = () if "--scope" in arguments else ("--scope", "patient/*.rs")
     with pytest.raises(Failure, match=reason):
         run("token", *arguments, *scope)
+
+
+def test_a_token_for_a_client_gives_no_more_than_it_was_registered_with(run, tmp_path):
+    seeded(tmp_path)
+    add(run, scope="launch/patient patient/Observation.rs")
+    given = ("token", "--as", "Patient/1", "--client", "a", "--scope")
+    with pytest.raises(Failure, match="registered for less"):
+        run(*given, "patient/*.rs")
+    found = caller_of(tmp_path, run(*given, "patient/Observation.r").stdout.strip())
+    assert (found.client, found.scopes) == ("a", ("patient/Observation.r",))
+    run("client", "disable", "a")
+    with pytest.raises(Failure, match="no such client"):
+        run(*given, "patient/Observation.r")
+
+
+def test_a_token_of_centre_15_needs_no_reason_and_is_short(run, tmp_path):
+    from fhirserver.auth.secret import key_of
+
+    seeded(tmp_path)
+    made = microseconds()
+    token = run(
+        "token", "--as", "Practitioner/2", "--patient", "Patient/1", "--scope", "patient/*.rs",
+        "--mode", "centre_15",
+    ).stdout.strip()  # fmt: skip
+    found = caller_of(tmp_path, token)
+    assert (found.mode, found.patient) == ("centre_15", "1")
+    grant = in_store(tmp_path, lambda store: store.get_grant("access", key_of(token)))
+    assert grant.expires - made < 910 * 1_000_000
 
 
 def test_no_token_is_made_under_production_settings(run, monkeypatch):
