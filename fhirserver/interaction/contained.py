@@ -10,8 +10,9 @@ in memory. What this cannot answer rightly is refused: criteria that reach to ot
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from fhirserver.access.store import InvalidCursor
 from fhirserver.errors import Invalid, NotSupported, TooCostly
@@ -155,7 +156,7 @@ def _matches(ctx: Context, parsed: Search, query: Query, container: Version) -> 
     if parsed.contained_type == "contained":
         for inner in _contained_matches(ctx, query, resource):
             # So that its fullUrl is the container's with the local id as fragment.
-            yield replace(
+            yield msgspec.structs.replace(
                 container, id=f"{container.id}#{inner.get('id', '')}", content=encode(inner)
             )
         return

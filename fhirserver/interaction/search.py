@@ -71,7 +71,7 @@ async def search(
             max_count=ctx.limits.max_count,
             terminology=ctx.terminology,
         )
-    query = replace(parsed.query, after=cursor)
+    query = parsed.query if cursor is None else replace(parsed.query, after=cursor)
     by_type = by_type and not query.sort and parsed.contained == "false"
     if compartment is not None and by_type:
         parts = [_inside(ctx, replace(query, types=(type,)), compartment) for type in query.types]
@@ -105,6 +105,8 @@ def _cursor_of(
 
 
 def _ignored(parsed: Search) -> tuple[Issue, ...]:
+    if not parsed.ignored:
+        return ()
     return tuple(
         Issue("warning", "not-supported", f"The parameter {name[:200]} was ignored: {why[:300]}.")
         for name, why in zip(parsed.ignored, parsed.warnings, strict=True)

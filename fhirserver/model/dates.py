@@ -10,7 +10,8 @@ is taken as UTC. A leap second is the second after :59, as on a clock that does 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 Interval = tuple[int, int]
 
@@ -107,8 +108,12 @@ def timing(value: dict[str, object]) -> Interval | None:
 def instant(microseconds: int) -> str:
     """The instant in UTC with milliseconds: `2026-11-24T06:00:00.123Z`."""
     seconds, rest = divmod(microseconds, SECOND)
-    moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
-    return f"{moment.isoformat()}.{rest // 1000:03d}Z"
+    return f"{_second(seconds)}.{rest // 1000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return (datetime(1970, 1, 1) + timedelta(seconds=seconds)).isoformat()
 
 
 def microseconds(moment: datetime) -> int:
@@ -117,5 +122,7 @@ def microseconds(moment: datetime) -> int:
         raise ValueError("a moment needs its time zone")
     days = moment.toordinal() - _EPOCH
     local = (days * 86_400 + moment.hour * 3600 + moment.minute * 60 + moment.second) * SECOND
+    if moment.tzinfo is UTC:
+        return local + moment.microsecond
     offset = moment.utcoffset() or timedelta()
     return local + moment.microsecond - offset // timedelta(microseconds=1)

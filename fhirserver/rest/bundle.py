@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/http.html#history
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Link = tuple[str, str]
 
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 _text = msgspec.json.encode
 _MATCH = b',"search":{"mode":"match"}},'
 _INCLUDE = b',"search":{"mode":"include"}},'
@@ -54,7 +56,9 @@ class Links:
         """With the link to the next page, if there is one."""
         if following is None:
             return self._page
-        return [*self._page, ("next", self._onward + quote(following, safe=""))]
+        if not _UNRESERVED.fullmatch(following):
+            following = quote(following, safe="")
+        return [*self._page, ("next", self._onward + following)]
 
 
 def searchset(
@@ -72,13 +76,16 @@ def searchset(
     base = base_url.encode()
     # One flat list, joined once: copying the resources again would cost more than all the rest.
     entries: list[bytes] = []
+    type, start = "", b""
     for versions, end in ((matches, _MATCH), (included, _INCLUDE)):
         for version in versions:
+            if version.type != type:
+                type = version.type
+                start = b'{"fullUrl":"%b/%b/' % (base, type.encode())
             content = version.content or b""
             if show is not None:
                 content = show(content)
-            start = b'{"fullUrl":"%b/%b/%b","resource":'
-            entries += (start % (base, version.type.encode(), version.id.encode()), content, end)
+            entries += (start, version.id.encode(), b'","resource":', content, end)
     if outcome is not None:
         entries += (b'{"resource":', outcome, b',"search":{"mode":"outcome"}},')
     return _bundle(b"searchset", total, links, timestamp, entries)

@@ -23,7 +23,10 @@ def digest(parts: Any) -> str:
 
 
 def write(query: str, values: Sequence[Any]) -> str:
-    text = json.dumps([query, *values], separators=(",", ":"))
+    if len(values) == 1 and type(values[0]) is int:
+        text = f'["{query}",{values[0]}]'
+    else:
+        text = json.dumps([query, *values], separators=(",", ":"))
     return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

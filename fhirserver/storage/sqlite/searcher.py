@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from fhirserver.search.expression import Query, Sort
+    from fhirserver.search.expression import Expression, Query, Sort
     from fhirserver.storage.sqlite.names import Names
     from fhirserver.storage.sqlite.shape import Shape
 
 #: Statements and probes kept; at that many all are forgotten.
 KEPT = 5_000
+#: Expressions kept with their shape.
+LIFTED = 1_000
 #: Seconds after which a probe is made anew.
 PROBE_SECONDS = 60.0
 SIZE_SECONDS = 10.0
@@ -43,6 +45,18 @@ WIDTH = 7
 KEY = 5
 
 
+#: Shape and values of an expression, and the names of queries with it for their cursors.
+_Lifted = tuple[Any, Values, dict[Any, str]]
+
+
+def _name(query: Query, shape: Shape, values: Values, names: dict[Any, str]) -> str:
+    of = (query.types, query.sort)
+    name = names.get(of)
+    if name is None:
+        name = names[of] = cursor.digest((query.types, shape, values.content, query.sort))
+    return name
+
+
 class Searcher:
     """`probe_limit`: a fixed limit instead of one that grows with the store (for tests)."""
 
@@ -55,6 +69,7 @@ class Searcher:
         self._probes: dict[Any, tuple[float, float]] = {}
         self._probe_limit = probe_limit
         self._known_size = (0.0, 0, 0)
+        self._lifted: dict[int, tuple[Expression, _Lifted]] = {}
 
     def forget(self) -> None:
         self._statements.clear()
@@ -62,12 +77,11 @@ class Searcher:
 
     def search(self, query: Query) -> Page:
         count = query.count
-        values = Values()
-        shape = lift(query.where, values)
+        shape, values, names = self._lift(query.where)
         sort = query.sort
         after = None
         if query.after is not None:
-            name = cursor.digest((query.types, shape, values.content, sort))
+            name = _name(query, shape, values, names)
             after = cursor.read(query.after, name, len(sort) + 1)
         if count <= 0:
             return Page([])
@@ -90,8 +104,23 @@ class Searcher:
         if len(rows) <= count:
             return Page(found, seq=seq)
         last = rows[count - 1]
-        name = cursor.digest((query.types, shape, values.content, sort))
+        name = _name(query, shape, values, names)
         return Page(found, cursor.write(name, (*last[WIDTH:], last[KEY])), seq)
+
+    def _lift(self, where: Expression) -> _Lifted:
+        """The shape and values of an expression that may be met again: a search that a client
+        repeats is parsed once."""
+        known = self._lifted.get(id(where))
+        if known is not None:
+            return known[1]
+        values = Values()
+        lifted: _Lifted = (lift(where, values), values, {})
+        if not values.arrays:
+            if len(self._lifted) >= LIFTED:
+                self._lifted.clear()
+            # Holding the expression keeps its identity from being given to another.
+            self._lifted[id(where)] = (where, lifted)
+        return lifted
 
     def count(self, query: Query, limit: int | None) -> int:
         values = Values()
