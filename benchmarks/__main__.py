@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import generator, growth, loading, machine, servers, serving, synthetic
+from benchmarks import generator, growth, guarded, loading, machine, servers, serving, synthetic
 from benchmarks.row import Row, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = ("read", "search", "create", "transaction", "load", "start", "growth")
+NAMES = ("read", "guarded", "search", "create", "transaction", "load", "start", "growth")
 BASE_RESOURCES = 10_000
 
 
@@ -34,9 +34,10 @@ def main() -> int:
     folder = Path(options.folder or tempfile.mkdtemp(prefix="fhirserver-benchmarks-"))
     folder.mkdir(parents=True, exist_ok=True)
     database = folder / "base.db"
-    needs_base = {"read", "search", "start"} & set(chosen)
+    needs_base = {"read", "guarded", "search", "start"} & set(chosen)
     work: dict[str, Callable[[], list[Row]]] = {
         "read": lambda: serving.read(database, folder, rounds, seconds),
+        "guarded": lambda: guarded.read(database, folder, rounds, seconds),
         "search": lambda: serving.search(database, folder, rounds, seconds),
         "create": lambda: serving.create(folder, rounds, seconds),
         "transaction": lambda: loading.transactions(folder, min(rounds, 3), bundles),

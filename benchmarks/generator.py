@@ -24,11 +24,14 @@ def name() -> str:
     return "wrk" if shutil.which("wrk") else "an asyncio generator"
 
 
-def get_rate(server: Server, paths: list[str], seconds: float) -> float:
+def get_rate(
+    server: Server, paths: list[str], seconds: float, headers: dict[str, str] | None = None
+) -> float:
     """Answers a second to GET of `paths`, which are of one kind."""
     if shutil.which("wrk"):
-        return _wrk(server, paths, seconds)
-    return requests_rate(server, [("GET", path, b"") for path in paths], seconds)
+        return _wrk(server, paths, seconds, headers or {})
+    requests = [("GET", path, b"") for path in paths]
+    return requests_rate(server, requests, seconds, headers=headers)
 
 
 def requests_rate(
@@ -37,6 +40,7 @@ def requests_rate(
     seconds: float,
     connections: int = CONNECTIONS,
     expect: str = "200",
+    headers: dict[str, str] | None = None,
 ) -> float:
     """Answers a second to `requests` (method, path, body), by our own generator."""
     order = {
@@ -45,6 +49,7 @@ def requests_rate(
         "seconds": seconds,
         "connections": connections,
         "expect": expect,
+        "headers": headers or {},
     }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.generator"],
@@ -60,7 +65,7 @@ def requests_rate(
     return float(done.stdout)
 
 
-def _wrk(server: Server, paths: list[str], seconds: float) -> float:
+def _wrk(server: Server, paths: list[str], seconds: float, headers: dict[str, str]) -> float:
     script = ROOT / "benchmarks" / "paths.lua"
     done = subprocess.run(
         [
@@ -70,6 +75,7 @@ def _wrk(server: Server, paths: list[str], seconds: float) -> float:
             f"-d{max(round(seconds), 1)}s",
             "-s",
             str(script),
+            *(part for name, value in headers.items() for part in ("-H", f"{name}: {value}")),
             f"http://{HOST}:{server.port}",
             "--",
             *paths,
@@ -161,6 +167,7 @@ class _Run:
         for method, path, body in order["requests"]:
             head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{order['port']}\r\n"
             head += "Accept: application/fhir+json\r\n"
+            head += "".join(f"{name}: {value}\r\n" for name, value in order["headers"].items())
             if body:
                 head += "Content-Type: application/fhir+json\r\nPrefer: return=minimal\r\n"
                 head += f"Content-Length: {len(body)}\r\n"

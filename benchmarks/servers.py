@@ -94,9 +94,11 @@ def await_answer(server: Server, probe: str) -> None:
         time.sleep(0.002)
 
 
-def fhirserver(database: Path) -> contextlib.AbstractContextManager[Server]:
-    port = free_port()
-    command = ["fhirserver.cli", "serve", "--auth", "off", "--port", str(port)]
+def fhirserver(
+    database: Path, *, port: int = 0, auth: str = "off"
+) -> contextlib.AbstractContextManager[Server]:
+    port = port or free_port()
+    command = ["fhirserver.cli", "serve", "--auth", auth, "--port", str(port)]
     command += ["--database", f"sqlite:///{database}", "--log-level", "error"]
     return started(command, port, "/fhir/Patient/none")
 
@@ -107,14 +109,17 @@ def bare(answers: Path) -> contextlib.AbstractContextManager[Server]:
     return started(["benchmarks.bare", str(port), str(answers)], port, probe)
 
 
-def record(server: Server, paths: list[str], file: Path) -> None:
+def record(
+    server: Server, paths: list[str], file: Path, headers: dict[str, str] | None = None
+) -> None:
     """Keep the server's answers for `bare` to send."""
     answers = {}
     for path in paths:
-        status, headers, body = server.ask(path, accept="application/fhir+json")
+        sent = {"accept": "application/fhir+json", **(headers or {})}
+        status, answered, body = server.ask(path, "GET", None, **sent)
         if status != 200:
             raise RuntimeError(f"GET {path}: {status} {body[:300]!r}")
-        kept = [(n, v) for n, v in headers if n.lower() not in ("date", "connection")]
+        kept = [(n, v) for n, v in answered if n.lower() not in ("date", "connection")]
         answers[path] = (status, kept, body.decode("latin-1"))
     file.write_text(json.dumps(answers))
 

@@ -25,7 +25,7 @@ def read(database: Path, folder: Path, rounds: int, seconds: float) -> list[Row]
         found = server.json("/fhir/Patient?_count=50&_elements=id")
         ids = [entry["resource"]["id"] for entry in found["entry"]]
         rows = [
-            _beside_bare(
+            beside_bare(
                 "read by id, 1 worker",
                 server,
                 [f"/fhir/Patient/{id}" for id in ids],
@@ -44,7 +44,7 @@ def search(database: Path, folder: Path, rounds: int, seconds: float) -> list[Ro
         found = len(server.json(SEARCH)["entry"])
         if found != 20:
             raise RuntimeError(f"{SEARCH} gives {found} entries, 20 are to be measured")
-        row = _beside_bare(
+        row = beside_bare(
             "search on an indexed token, 20 results",
             server,
             [SEARCH],
@@ -61,7 +61,7 @@ def memory(server: Server, work: str) -> Row:
     return Row(work, f"{used:,.0f} MB", "", used, 200, at_most=True, digits=0)
 
 
-def _beside_bare(
+def beside_bare(
     work: str,
     server: Server,
     paths: list[str],
@@ -69,14 +69,16 @@ def _beside_bare(
     rounds: int,
     seconds: float,
     to_reach: float,
+    headers: dict[str, str] | None = None,
 ) -> Row:
+    """`headers` are sent with each request, to the server and to the bare application."""
     answers = folder / "answers.json"
-    servers.record(server, paths, answers)
+    servers.record(server, paths, answers, headers)
     with servers.bare(answers) as bare:
         rates = take_turns(
             {
-                "server": lambda: generator.get_rate(server, paths, seconds),
-                "bare": lambda: generator.get_rate(bare, paths, seconds),
+                "server": lambda: generator.get_rate(server, paths, seconds, headers),
+                "bare": lambda: generator.get_rate(bare, paths, seconds, headers),
             },
             rounds,
         )
