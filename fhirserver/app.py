@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from fhirserver.access.notice.sender import Sender
+    from fhirserver.auth.identity.provider import Provider
     from fhirserver.auth.server import AuthorizationServer
     from fhirserver.interaction.service import Service
     from fhirserver.rest.endpoint import Admit
@@ -237,13 +238,14 @@ def build(settings: Settings) -> Dispatcher:
 
 def configuration_of(settings: Settings) -> Configuration:
     """What the authorization server is told. Raises StartRefused."""
-    from fhirserver.auth.identity.provider import read_providers
+    providers: tuple[Provider, ...] = ()
+    if settings.identity_providers:
+        from fhirserver.auth.identity.provider import read_providers  # loads an HTTP client
 
-    try:
-        file = settings.identity_providers
-        providers = read_providers(Path(file)) if file else ()
-    except ValueError as error:
-        raise StartRefused(f"identity_providers: {error}") from None
+        try:
+            providers = read_providers(Path(settings.identity_providers))
+        except ValueError as error:
+            raise StartRefused(f"identity_providers: {error}") from None
     return Configuration(
         fhir_url=settings.fhir_url,
         root_url=settings.fhir_url.removesuffix(PATH),

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fhirserver.storage.sqlite.names import Names
 
 NEWEST = (
-    "SELECT seq FROM resource INDEXED BY resource_updated WHERE type=?"
-    " ORDER BY updated DESC,seq DESC LIMIT 1"
+    "(SELECT seq FROM resource INDEXED BY resource_updated"
+    " WHERE type=(SELECT id FROM type WHERE name=?) ORDER BY updated DESC,seq DESC LIMIT 1)"
 )
 COLUMNS = "type,id,version,updated,method,content,key,seq"
 
@@ -58,12 +58,13 @@ def history_count(connection: apsw.Connection, names: Names, selection: HistoryS
     return found
 
 
-def newest(connection: apsw.Connection, names: Names, type: str) -> int:
-    """The place of the newest commit of a resource of `type`; 0 if there is none. No index by
+def newest(connection: apsw.Connection, types: tuple[str, ...]) -> int:
+    """The place of the newest commit of a resource of `types`; 0 if there is none. No index by
     type and place is needed, since times follow the order of commits."""
-    for (seq,) in connection.execute(NEWEST, (names.type(type),)):
-        return int(seq)
-    return 0
+    if not types:
+        return 0
+    each = ",".join(f"coalesce({NEWEST},0)" for _ in types)
+    return int(connection.execute(f"SELECT max({each},0)", types).get)
 
 
 def changes(connection: apsw.Connection, names: Names, after: int, limit: int) -> list[Version]:

@@ -102,6 +102,7 @@ class SqliteStore:
         self._probe_limit = probe_limit
         self._readers: list[Reader] = []
         self._local = threading.local()
+        self._newest: dict[tuple[str, ...], tuple[int, int]] = {}
         self._open = False
 
     async def open(self) -> None:
@@ -109,6 +110,7 @@ class SqliteStore:
         self._reader = Reader(self._path, 49_152, self._probe_limit)
         self._execute = self._reader.connection.execute
         self._type = self._reader.names.type
+        self._newest.clear()
         self._writer = Writer(self._path, self._clock)
         self._writer.open()
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
@@ -189,8 +191,15 @@ class SqliteStore:
         )
 
     async def newest(self, types: Sequence[str]) -> int:
-        connection, names = self._reader.connection, self._reader.names
-        return max((history.newest(connection, names, type) for type in types), default=0)
+        # The version changes with every commit of another connection, and all commits are.
+        version = self._execute("PRAGMA data_version").get
+        named = tuple(types)
+        known = self._newest.get(named)
+        if known is not None and known[0] == version:
+            return known[1]
+        seq = history.newest(self._reader.connection, named)
+        self._newest[named] = (version, seq)
+        return seq
 
     async def changes(self, after: int = 0) -> AsyncIterator[Version]:
         while True:
