@@ -107,7 +107,7 @@ class Pages:
             and asked.needs_patient
             and not fixed,
             patient=answer.patient if answer else "",
-            reason=answer.reason if answer else "",
+            reason=answer.reason if answer else question.person.reason,
             mode=Mode(asked.mode).value,
             lines=[self._line(place, item, kept) for place, item in enumerate(asked.wanted.items)],
             problem=self.say(problem) if problem else "",

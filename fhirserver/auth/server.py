@@ -273,7 +273,8 @@ class AuthorizationServer:
             )
         if asked.mode != Mode.NORMAL:
             capacities = tuple(c for c in capacities if c.role == Role.PROFESSIONAL)
-            if not self._exceptional(person):
+            regulates = asked.mode != Mode.CENTRE_15 or person.regulates
+            if not (regulates and self._exceptional(person)):
                 capacities = ()
         if not capacities:
             raise _refused(asked, "access_denied", "Nobody signed in may answer this request")

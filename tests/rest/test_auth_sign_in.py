@@ -8,7 +8,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from openid_provider import Provider
-from smart_browser import AUTH, BASE, Page, back, close_door, open_door
+from smart_browser import AUTH, BASE, Page, back, close_door, open_door, people
 
 from fhirserver.auth.identity.provider import read_providers
 
@@ -33,6 +33,7 @@ async def door(tmp_path, provider, monkeypatch):
             "client_secret_env": "THE_SECRET", "claim": "ins", "system": INS_TEST,
         },
         {"preset": "pro_sante_connect", "id": "psc", "issuer": provider.issuer, "client_id": "us"},
+        {"preset": "franceconnect", "id": "traits", "issuer": provider.issuer, "client_id": "us"},
     ]  # fmt: skip
     file = tmp_path / "providers.json"
     file.write_text(json.dumps(described))
@@ -128,6 +129,127 @@ def _shared_key():
     return OctKey.import_key(b"x" * 32)
 
 
+TRAITS = {
+    "given_name": "Camille Anne", "family_name": "Petit", "preferred_username": "Lefèvre",
+    "gender": "female", "birthdate": "1988-04-17", "birthplace": "31555", "birthcountry": "99100",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "spelled", [{}, {"family_name": "PÉTIT", "given_name": "CAMILLE  Anne"}, {"ins": "1"}]
+)
+async def test_the_traits_of_franceconnect_lead_to_the_citizen(door, provider, spelled):
+    provider.claims, provider.userinfo = {}, {**TRAITS, **spelled}
+    app, browser, _, answer = await sign_in(door, provider, "traits")
+    page = Page(answer)
+    assert "Camille Lefèvre" in page.text or "CAMILLE Lefèvre" in page.text
+    # A parent signs in so as well, and chooses whose record it is.
+    assert any(
+        "Léa" in label for label in page.root.xpath("//label[starts-with(@for, 'c-')]/text()")
+    )
+    given = (await app.exchange(back(await browser.answer(page))["code"])).json()
+    assert given["patient"] == "camille-lefevre"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"family_name": "Lefèvre"},  # the usual name is no birth name
+        {"family_name": "Pet"},
+        {"given_name": "Camille"},
+        {"given_name": "Anne Camille"},
+        {"gender": "male"},
+        {"birthdate": "1988-04-18"},
+        {"birthdate": "1988-04-00"},
+        {"birthdate": "1988"},
+        {"birthplace": "31001"},
+        {"birthplace": ""},
+        {"birthplace": None, "birthcountry": None},
+        {"birthplace": "", "birthcountry": "99109"},
+        {"given_name": None},
+        {"family_name": ["Petit"]},
+        {"family_name": "Petit&_id=camille-lefevre"},
+    ],
+)
+async def test_other_traits_sign_nobody_in(door, provider, changed):
+    provider.claims, provider.userinfo = {}, {**TRAITS, **changed}
+    assert (await sign_in(door, provider, "traits"))[3].status_code == 400
+
+
+async def test_traits_of_two_people_or_of_an_unqualified_identity_sign_nobody_in(door, provider):
+    provider.claims, provider.userinfo = {}, TRAITS
+    camille = next(r for r in people() if r["id"] == "camille-lefevre")
+    await door.put({**camille, "id": "twin"})
+    assert (await sign_in(door, provider, "traits"))[3].status_code == 400
+    status = [e for e in camille["extension"] if "reliability" not in e["url"]]
+    await door.put({**camille, "id": "twin", "extension": status})
+    assert (await sign_in(door, provider, "traits"))[3].status_code == 200
+
+
+PRO = {
+    "acr": "eidas1",
+    "SubjectNameID": "899700990015",
+    "SubjectRole": ["10^1.2.250.1.213.1.1.5.5"],
+}
+ASKED = {"access_mode": "centre_15"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "profession"),
+    [
+        ({}, "10"),
+        ({"SubjectRole": ["60^1.2.250.1.213.1.1.5.5", "10^1.2.250.1.213.1.1.5.5"]}, "10"),
+        ({"SubjectRole": None, "SubjectRefPro": {"exercices": [{"codeProfession": "10"}]}}, "10"),
+        ({"SubjectNameID": "0311234567", "otherIds": [
+            {"identifiant": "99700990015", "origine": "RPPS", "qualite": 1}]}, "10"),
+        ({"SubjectRole": ["60^1.2.250.1.213.1.1.5.5"]}, None),
+        ({"SubjectRefPro": {"exercices": [{"codeProfession": "60"}]}, "SubjectRole": None}, None),
+        ({"SubjectNameID": "899700990016"}, None),
+        ({"SubjectNameID": None}, None),
+        ({"SubjectNameID": "0311234567", "otherIds": [
+            {"identifiant": "99700990015", "origine": "AUTRE", "qualite": 1}, 7]}, None),
+    ],
+)  # fmt: skip
+async def test_pro_sante_connect_and_the_directory_have_to_agree(
+    door, provider, changed, profession
+):
+    provider.claims = {"acr": "eidas1"}
+    provider.userinfo = {**PRO, **changed}
+    app, browser, _, answer = await sign_in(door, provider, "psc")
+    assert answer.status_code == (200 if profession else 400)
+    if profession:
+        code = back(await browser.answer(Page(answer), patient="camille-lefevre"))["code"]
+        token = (await app.exchange(code)).json()["access_token"]
+        assert (await door.fhir(token, "Patient/camille-lefevre")).status_code == 200
+
+
+async def test_a_professional_of_whom_the_directory_knows_no_role_has_the_profession_vouched_for(
+    door, provider
+):
+    await door.put({"resourceType": "Practitioner", "id": "new", "identifier": [
+        {"system": "https://rpps.esante.gouv.fr", "value": "99900000001"}]})  # fmt: skip
+    provider.claims = {**PRO, "SubjectNameID": "899900000001", "given_name": "Zoé",
+                       "Mode_Acces_Raison": "Appel du 15, inconscient"}  # fmt: skip
+    app, browser, _, answer = await sign_in(door, provider, "psc", access_mode="bris_de_glace")
+    page = Page(answer)
+    assert dict(page.fields("/consent"))["reason"] == "Appel du 15, inconscient"
+    code = back(await browser.answer(page, patient="camille-lefevre"))["code"]
+    token = (await app.exchange(code)).json()["access_token"]
+    assert (await door.fhir(token, "Patient/camille-lefevre")).status_code == 200
+
+
+@pytest.mark.parametrize(("said", "may"), [("VRAI", True), ("FAUX", False), (None, False)])
+async def test_centre_15_is_for_those_whom_pro_sante_connect_calls_regulators(
+    door, provider, said, may
+):
+    provider.claims = {**PRO, "Acces_Regulation_Medicale": said}
+    _, browser, _, answer = await sign_in(door, provider, "psc", **ASKED)
+    if may:
+        assert back(await browser.answer(Page(answer), patient="camille-lefevre"))["code"]
+    else:
+        assert back(answer)["error"] == "access_denied"
+
+
 async def test_a_citizen_provider_makes_nobody_a_professional(door, provider):
     provider.claims = {"ins": "899700990015"}
     assert (await sign_in(door, provider))[3].status_code == 400
@@ -183,6 +305,7 @@ async def test_break_glass_needs_a_level_the_provider_gives_for_it(door, provide
         "{}",
         '[{"preset": "franceconnect"}]',
         '[{"preset": "pro_sante_connect", "id": "a b", "client_id": "x"}]',
+        '[{"id": "a", "name": "A", "kind": "citizen", "issuer": "https://a.fr", "client_id": "x"}]',
         '[{"preset": "pro_sante_connect", "id": "a", "client_id": "x", "colour": "red"}]',
         '[{"preset": "pro_sante_connect", "id": "a", "client_id": "x", "issuer": "http://a.fr"}]',
     ],

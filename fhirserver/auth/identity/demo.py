@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from fhirserver.auth.identity.person import name_of
 from fhirserver.model import shipped
 
@@ -50,7 +52,10 @@ async def sign_in(key: str, directory: Directory) -> Person | None:
     sample = samples().get(key)
     if sample is None:
         return None
-    return await directory.person(f"demo|{key}", sample.name, sample.system, sample.value, acr=ACR)
+    person = await directory.person(
+        f"demo|{key}", sample.name, sample.system, sample.value, acr=ACR
+    )
+    return person and msgspec.structs.replace(person, regulates=True)
 
 
 def _sample(resource: dict[str, Any]) -> Sample | None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from fhirserver.access.caller import Role
+from fhirserver.auth.identity.traits import matches
 from fhirserver.model import json
 from fhirserver.search.parse import criteria
 
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from fhirserver.auth.identity.traits import Traits
     from fhirserver.conformance.registry import Registry
     from fhirserver.storage.interface import Store
 
 #: Professions of a PractitionerRole.code.
 PROFESSIONS = "https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante/FHIR/TRE-G15-ProfessionSante"
+#: INS by NIR and by NIA, and their test domain.
+INS = tuple(f"urn:oid:1.2.250.1.213.1.4.{n}" for n in (8, 9, 10))
 _MOST = 50
 
 
@@ -40,12 +44,16 @@ class Capacity(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Person(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Somebody who has signed in. `subject`: stable and unique, of the provider's making."""
+    """Somebody who has signed in. `subject`: stable and unique, of the provider's making.
+    `regulates`: may answer for a SAMU (centre 15). `reason`: of the access mode, if the provider
+    was told one."""
 
     subject: str
     name: str
     capacities: tuple[Capacity, ...]
     acr: str = ""
+    regulates: bool = False
+    reason: str = ""
 
 
 class Directory:
@@ -73,6 +81,20 @@ class Directory:
         if not capacities:
             return None
         return Person(subject, name or capacities[0].label, tuple(capacities), acr)
+
+    async def by_traits(self, traits: Traits) -> tuple[str, str] | None:
+        """System and value of the INS of the one Patient with these traits; None if there is
+        none, or more than one."""
+        found = await self._find(
+            "Patient", birthdate=traits.born, gender=traits.gender, family=traits.family
+        )
+        fitting = [patient for patient in found if matches(traits, patient)]
+        if len(fitting) != 1:
+            return None
+        for identifier in fitting[0].get("identifier", []):
+            if identifier.get("system") in INS and identifier.get("value"):
+                return identifier["system"], identifier["value"]
+        return None
 
     async def capacity(self, type: str, id: str) -> Capacity | None:
         """That of one resource (`Patient/1`, `PractitionerRole/2`)."""

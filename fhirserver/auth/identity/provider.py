@@ -2,9 +2,9 @@
 
 https://openid.net/specs/openid-connect-core-1_0.html. This server is their client: authorization
 code with PKCE, state and nonce; the id_token's signature, issuer, audience, nonce, time and level
-of assurance (`acr`) are checked, then one claim (the INS, or the national identifier of a
-professional) leads to the person's resources. Providers are described in a JSON file
-(docs/auth.md).
+of assurance (`acr`) are checked, then its claims lead to the person's resources: one identifier,
+the traits of FranceConnect, or what Pro Santé Connect says. Providers are described in a JSON
+file (docs/auth.md).
 """
 
 from __future__ import annotations
@@ -24,18 +24,26 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from fhirserver.access.caller import Role
+from fhirserver.auth.identity import franceconnect, pro_sante_connect
 from fhirserver.auth.identity.person import Person
+from fhirserver.auth.identity.vouched import Unreadable, Vouched, by_identifier
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fhirserver.auth.identity.person import Directory
+    from fhirserver.auth.identity.person import Capacity, Directory
 
 ALGORITHMS = ["RS256", "ES256", "PS256", "RS384", "ES384"]
 _REGISTRY = jws.JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False)
 _SECONDS = 10.0
 _KEPT = 3600.0
 _SKEW = 60
+_READERS: dict[str, Callable[[dict[str, Any], str, str], Vouched]] = {
+    "identifier": by_identifier,
+    "franceconnect": franceconnect.read,
+    "pro_sante_connect": pro_sante_connect.read,
+}
 _ROLES = {"citizen": (Role.CITIZEN, Role.PROXY), "professional": (Role.PROFESSIONAL,)}
 
 
@@ -45,15 +53,17 @@ class SignInFailed(Exception):
 
 class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`acr_accepted`: levels with which one may sign in (empty: any). `acr_exceptional`: levels
-    with which a professional may break the glass. `claim` holds the identifier, of `system`."""
+    with which a professional may break the glass. `claim` holds the identifier, of `system`.
+    `claims`: whose claims they are, when they say more than that."""
 
     id: str
     name: str
     kind: Literal["citizen", "professional"]
     issuer: str
     client_id: str
-    claim: str
-    system: str
+    claim: str = ""
+    system: str = ""
+    claims: Literal["identifier", "franceconnect", "pro_sante_connect"] = "identifier"
     client_secret: str = ""
     scope: str = "openid"
     acr_values: str = ""
@@ -88,10 +98,35 @@ def read_providers(file: Path) -> tuple[Provider, ...]:
 def _check(provider: Provider, file: Path) -> None:
     if not provider.id.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"{file}: the id of a provider is made of letters, digits, - and _")
+    if provider.claims != "franceconnect" and not (provider.claim and provider.system):
+        raise ValueError(f"{file}: claim and system of {provider.id} are missing")
     parts = urlsplit(provider.issuer)
     loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
         raise ValueError(f"{file}: the issuer {provider.issuer} is not https")
+
+
+async def _known(subject: str, vouched: Vouched, directory: Directory) -> Person | None:
+    """The person of the directory by the first identifier that leads to one, or by the traits."""
+    identifiers = vouched.identifiers
+    if vouched.traits is not None:
+        found = await directory.by_traits(vouched.traits)
+        identifiers = (found,) if found else ()
+    for system, value in identifiers:
+        person = await directory.person(subject, vouched.name, system, value)
+        if person is not None:
+            return person
+    return None
+
+
+def _of_profession(capacities: list[Capacity], professions: frozenset[str]) -> Iterator[Capacity]:
+    """Those of a profession that is vouched for. One that the directory knows nothing of is taken
+    from the provider, if that names one alone."""
+    for capacity in capacities:
+        if capacity.profession in professions:
+            yield capacity
+        elif not capacity.profession and len(professions) == 1:
+            yield msgspec.structs.replace(capacity, profession=next(iter(professions)))
 
 
 class OpenID:
@@ -133,7 +168,7 @@ class OpenID:
                 answer.raise_for_status()
                 token = answer.json()
                 claims = await self._claims(str(token.get("id_token", "")), nonce, metadata)
-                if self.provider.claim not in claims and metadata.get("userinfo_endpoint"):
+                if self._lacks(claims) and metadata.get("userinfo_endpoint"):
                     answer = await http.get(
                         metadata["userinfo_endpoint"],
                         headers={"authorization": f"Bearer {token['access_token']}"},
@@ -148,20 +183,30 @@ class OpenID:
 
     async def _person(self, claims: dict[str, Any], directory: Directory) -> Person:
         provider = self.provider
-        value = claims.get(provider.claim)
-        name = " ".join(
-            str(claims[part]) for part in ("given_name", "family_name") if claims.get(part)
-        )
-        if not isinstance(value, str) or not value:
-            raise SignInFailed(f"no claim {provider.claim}")
-        subject = f"{provider.id}|{claims['sub']}"
-        acr = str(claims.get("acr", ""))
-        person = await directory.person(subject, name, provider.system, value, acr=acr)
+        try:
+            vouched = _READERS[provider.claims](claims, provider.claim, provider.system)
+        except Unreadable as error:
+            raise SignInFailed(str(error)) from None
+        person = await _known(f"{provider.id}|{claims['sub']}", vouched, directory)
+        if person is None:
+            raise SignInFailed("nobody here has this identifier or these traits")
         roles = _ROLES[provider.kind]
-        capacities = tuple(c for c in person.capacities if c.role in roles) if person else ()
-        if person is None or not capacities:
-            raise SignInFailed("nobody here has this identifier")
-        return msgspec.structs.replace(person, capacities=capacities)
+        capacities = [c for c in person.capacities if c.role in roles]
+        if vouched.professions:
+            capacities = list(_of_profession(capacities, vouched.professions))
+        if not capacities:
+            raise SignInFailed("the provider does not vouch for what this person is here")
+        return msgspec.structs.replace(
+            person,
+            capacities=tuple(capacities),
+            acr=str(claims.get("acr", "")),
+            regulates=vouched.regulates,
+            reason=vouched.reason,
+        )
+
+    def _lacks(self, claims: dict[str, Any]) -> bool:
+        """Whether the id_token leaves out what userinfo is asked for."""
+        return self.provider.claims != "identifier" or self.provider.claim not in claims
 
     async def _claims(self, id_token: str, nonce: str, metadata: dict[str, Any]) -> dict[str, Any]:
         claims = await self._verified(id_token, metadata)
