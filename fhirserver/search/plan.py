@@ -227,18 +227,18 @@ class _Composite:
             _Component(parameter.code, one.type, one.expression, base.type, bases)
             for one in parameter.components
         ]
-        #: Members of which the resource must have one, for each component.
-        self.needs = (
-            [frozenset((self.first,))]
-            if self.first is not None
-            else [one.names for one in self.components if one.names is not None]
-        )
+        #: Members of which the element must have one, for each component; and the resource.
+        self.names = [one.names for one in self.components if one.names is not None]
+        self.needs = [frozenset((self.first,))] if self.first is not None else self.names
 
     def may_have(self, resource: dict[str, Any]) -> bool:
         return not any(map(frozenset.isdisjoint, self.needs, repeat(resource)))
 
     def run(self, resource: dict[str, Any], out: list[Entry]) -> None:
         for value in _walk(resource, self.chain):
+            # A component without a value leaves nothing of the others' work.
+            if any(map(frozenset.isdisjoint, self.names, repeat(value))):
+                continue
             found = []
             combinations = 1
             for component in self.components:
@@ -285,8 +285,6 @@ class _Component:
     def entries(self, value: Any, resource: dict[str, Any]) -> list[Any]:
         out: list[Any] = []
         if self.relative is not None:
-            if self.names is not None and self.names.isdisjoint(value):
-                return out
             self.relative(value, out)
         if self.absolute is not None:
             self.absolute(resource, out)

@@ -16,6 +16,7 @@ from anyascii import anyascii
 LONGEST = 1024
 
 _WORD = re.compile(r"\w+")
+_OTHER = re.compile(r"[^\x00-\x7f]{1,32}")
 _TAG = re.compile(r"<[^>]*>")
 _LONGEST_WORD = 64
 
@@ -34,8 +35,22 @@ def _fold(text: str) -> str:
     else:
         caseless = normalize("NFC", text).casefold()
         # What has no transliteration stands for itself.
-        folded = anyascii(caseless).lower() or normalize("NFKC", caseless)
+        folded = _ascii(caseless).lower() or normalize("NFKC", caseless)
     return " ".join(folded.split())[:LONGEST]
+
+
+def _ascii(text: str) -> str:
+    """Transliterated; character by character, so what is ASCII already need not be looked at."""
+    return _OTHER.sub(_transliterated, text)
+
+
+def _transliterated(found: re.Match[str]) -> str:
+    return _transliterate(found.group())
+
+
+@lru_cache(maxsize=16384)
+def _transliterate(text: str) -> str:
+    return anyascii(text)
 
 
 def words(text: str) -> set[str]:
@@ -43,7 +58,7 @@ def words(text: str) -> set[str]:
     if text.isascii():
         folded = text.lower()
     else:
-        folded = anyascii(normalize("NFC", text).casefold()).lower()
+        folded = _ascii(normalize("NFC", text).casefold()).lower()
     return {word[:_LONGEST_WORD] for word in _WORD.findall(folded)}
 
 
