@@ -1,9 +1,10 @@
-"""Secure messages between citizens and professionals."""
+"""Secure messages between citizens and professionals (docs/messaging.md)."""
 
 from __future__ import annotations
 
 from fhirserver.interaction.service import Service
+from fhirserver.messaging.behaviour import MessageBehaviour
 
-SERVICE = Service("messaging")
+SERVICE = Service("messaging", behaviours=(MessageBehaviour(),))
 
 __all__ = ["SERVICE"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhirserver.operation.call import Call, Operation
+from fhirserver.operation.end_thread import end_thread
 from fhirserver.operation.everything import everything
 from fhirserver.operation.explain_access import explain_access
 from fhirserver.operation.meta import meta, meta_add, meta_delete
@@ -15,6 +16,15 @@ _OWN = "http://fhirserver.example/OperationDefinition/"
 OPERATIONS: dict[str, Operation] = {
     operation.code: operation
     for operation in (
+        Operation(
+            "end-thread",
+            end_thread,
+            _OWN + "end-thread",
+            instance=True,
+            types=frozenset({"Communication"}),
+            affects_state=True,
+            get=False,
+        ),
         Operation(
             "everything",
             everything,

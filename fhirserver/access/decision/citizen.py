@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.caller import Role
 from fhirserver.access.decision.build import EVERYTHING, NOTHING, all_of, any_of, negate, refers
+from fhirserver.access.decision.drafts import expression as drafts
 from fhirserver.access.decision.labels import expression as labels
 from fhirserver.access.decision.ownership import authored, belongs
 from fhirserver.access.decision.tables import resource_types
@@ -37,7 +38,9 @@ def visible(situation: Situation, rights: Rights, type: str) -> Expression | Non
         return None
     if not rights.app_reaches(type):
         return None
-    return all_of(belongs(type, rights.reads), labels(situation, type, NOTHING))
+    return all_of(
+        belongs(type, rights.reads), labels(situation, type, NOTHING), drafts(situation, type)
+    )
 
 
 def permission(situation: Situation, rights: Rights, action: str, type: str) -> Expression | None:
@@ -55,6 +58,7 @@ def permission(situation: Situation, rights: Rights, action: str, type: str) -> 
     inside = all_of(belongs(type, _people(rights, type)), labels(situation, type, NOTHING))
     if action == "c":
         return all_of(inside, _honest_sender(situation, type))
+    inside = all_of(inside, drafts(situation, type))
     if action == "u":
         return inside
     if situation.caller.role is Role.PROXY and not rights.legal:

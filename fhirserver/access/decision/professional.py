@@ -20,6 +20,7 @@ from fhirserver.access.decision.build import (
 )
 from fhirserver.access.decision.consents import names_caller
 from fhirserver.access.decision.document_matrix import expression as by_matrix
+from fhirserver.access.decision.drafts import expression as drafts
 from fhirserver.access.decision.labels import expression as labels
 from fhirserver.access.decision.ownership import authored, belongs
 from fhirserver.access.decision.tables import resource_types, structured_types
@@ -46,7 +47,7 @@ def visible(situation: Situation, rights: Rights, type: str) -> Expression | Non
         parties = any_of(
             *(refers(code, situation.references) for code in ("sender", "recipient", "requester"))
         )
-        return all_of(belongs(type, rights.feeds), parties)
+        return all_of(belongs(type, rights.feeds), parties, drafts(situation, type))
     if type not in resource_types().record and type != "Device":
         return None
     return all_of(

@@ -1,0 +1,212 @@
+"""What may be attached to a message: types and sizes of terminology/messaging/attachments.json,
+and bytes that are of the type they claim.
+
+An attachment stands in the message (payload.contentAttachment.data), or in a Binary that
+contentAttachment.url or contentReference points to. A document of the record is referred to by
+contentReference and has its own rules.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fhirserver.errors import Issue, Unprocessable
+from fhirserver.model import shipped
+from fhirserver.model.json import decode_stored
+from fhirserver.model.references import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fhirserver.interaction.context import Context, Resource
+
+
+class Type(msgspec.Struct, frozen=True):
+    """`names`: endings of file names; `begins`: what the bytes begin with, in hexadecimal."""
+
+    names: tuple[str, ...]
+    begins: tuple[str, ...] = ()
+    text: bool = False
+
+
+class Rules(msgspec.Struct, frozen=True):
+    version: str
+    date: str
+    source: str
+    bytes_each: int
+    bytes_together: int
+    types: dict[str, Type]
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One attachment: where it stands, what it claims to be, its bytes."""
+
+    expression: str
+    content_type: str
+    title: str
+    data: bytes
+    size: int | None = None
+    hash: str = ""
+
+
+@cache
+def rules() -> Rules:
+    return msgspec.json.decode(
+        shipped.read("terminology", "messaging", "attachments.json"), type=Rules
+    )
+
+
+async def check(ctx: Context, resource: Resource, open: bool) -> None:
+    """Raises Unprocessable for the first attachment that may not be one. `open`: nobody is known,
+    and what is referred to may come later."""
+    together = 0
+    for number, payload in enumerate(resource.get("payload") or []):
+        attached = await _attached(ctx, payload, number, open)
+        if attached is not None:
+            check_one(attached)
+            together += len(attached.data)
+    if together > rules().bytes_together:
+        raise _refused(
+            f"The attachments of a message have {rules().bytes_together} bytes together at most; "
+            f"these have {together}.",
+            "Communication.payload",
+        )
+
+
+def check_one(attached: Attached) -> None:
+    known = rules().types.get(attached.content_type.partition(";")[0].strip().lower())
+    if known is None:
+        raise _refused(
+            f"Attachments are of type {', '.join(sorted(rules().types))}; this one is "
+            f"{attached.content_type[:80] or 'of no type'}.",
+            f"{attached.expression}.contentType",
+        )
+    if len(attached.data) > rules().bytes_each:
+        raise _refused(
+            f"An attachment has {rules().bytes_each} bytes at most; this one has "
+            f"{len(attached.data)}.",
+            attached.expression,
+        )
+    ending = attached.title.rpartition(".")[2].lower() if "." in attached.title else ""
+    if ending in _endings() and ending not in known.names:
+        raise _refused(
+            f"The name ends in .{ending}, which is not {attached.content_type}.",
+            f"{attached.expression}.title",
+        )
+    if not matches(known, attached.data):
+        raise _refused(
+            f"The bytes are not {attached.content_type}.", f"{attached.expression}.contentType"
+        )
+    if attached.size is not None and attached.size != len(attached.data):
+        raise _refused(
+            f"The size says {attached.size}; there are {len(attached.data)} bytes.",
+            f"{attached.expression}.size",
+        )
+    digest = base64.b64encode(hashlib.sha1(attached.data).digest()).decode()
+    if attached.hash and attached.hash != digest:
+        raise _refused(
+            "The hash is not the SHA-1 of the bytes in base64.", f"{attached.expression}.hash"
+        )
+
+
+def matches(known: Type, data: bytes) -> bool:
+    """Whether the bytes are of the type."""
+    if not known.text:
+        return any(data.startswith(bytes.fromhex(start)) for start in known.begins)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
+    return not any(c < " " and c not in "\t\n\r\f" for c in text) and "�" not in text
+
+
+@cache
+def _endings() -> frozenset[str]:
+    return frozenset(name for each in rules().types.values() for name in each.names) | {
+        "exe", "zip", "html", "htm", "js", "svg", "xml", "doc", "docx", "gif", "bat", "cmd",
+    }  # fmt: skip
+
+
+async def _attached(
+    ctx: Context, payload: dict[str, Any], number: int, open: bool
+) -> Attached | None:
+    where = f"Communication.payload[{number}]"
+    attachment = payload.get("contentAttachment")
+    if isinstance(attachment, dict):
+        where += ".content"
+        claimed = str(attachment.get("contentType") or "")
+        title = str(attachment.get("title") or "")
+        size, digest = attachment.get("size"), str(attachment.get("hash") or "")
+        if "data" in attachment:
+            data = _decoded(str(attachment["data"]), f"{where}.data")
+            return Attached(where, claimed, title, data, size, digest)
+        url = str(attachment.get("url") or "")
+        if not url:
+            return None
+        binary = await _binary(ctx, url, f"{where}.url", open)
+        if binary is None:
+            return None
+        return Attached(where, claimed or binary[0], title, binary[1], size, digest)
+    reference = payload.get("contentReference")
+    if isinstance(reference, dict) and reference.get("reference"):
+        place = f"{where}.content.reference"
+        text = str(reference["reference"])
+        if parse(text, ctx.local_bases).type == "Binary":
+            binary = await _binary(ctx, text, place, open)
+            if binary is not None:
+                return Attached(f"{where}.content", binary[0], "", binary[1])
+        elif not open:
+            await _check_known(ctx, text, place)
+    return None
+
+
+async def _binary(ctx: Context, text: str, place: str, open: bool) -> tuple[str, bytes] | None:
+    """Content type and bytes of a Binary that the caller sees."""
+    target = parse(text, ctx.local_bases)
+    if target.kind != "literal" or target.type != "Binary":
+        if open:
+            return None
+        raise _refused("What is attached lies here, in a Binary.", place)
+    version = await ctx.store.current("Binary", target.id)
+    if version is None or version.content is None:
+        if open:
+            return None
+        raise _refused(f"{target.literal} is not known.", place)
+    binary = decode_stored(version.content)
+    return str(binary.get("contentType") or ""), _decoded(str(binary.get("data") or ""), place)
+
+
+async def _check_known(ctx: Context, text: str, place: str) -> None:
+    target = parse(text, ctx.local_bases)
+    if target.kind == "literal" and ctx.store.reaches("r", target.type):
+        version = await ctx.store.read(target.type, target.id)
+        if version is not None and version.content is not None:
+            return
+    raise _refused(f"{text[:200]} is not known.", place)
+
+
+def _decoded(text: str, place: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _refused("This is not base64.", place) from error
+
+
+def payloads(resource: Resource) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The attachments that stand in a message, by the place of their payload."""
+    for number, payload in enumerate(resource.get("payload") or []):
+        attachment = payload.get("contentAttachment")
+        if isinstance(attachment, dict):
+            yield number, attachment
+
+
+def _refused(text: str, place: str) -> Unprocessable:
+    return Unprocessable(issues=(Issue("error", "business-rule", text, (place,)),))

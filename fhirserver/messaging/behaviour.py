@@ -1,0 +1,159 @@
+"""The rules of messaging at each write of a Communication.
+
+They bind messages: a Communication in a citizen's space between citizens and professionals, and
+whatever a citizen writes. Others (alerts of devices, notices, requests between organizations) are
+none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fhirserver.access.caller import Role
+from fhirserver.errors import Forbidden
+from fhirserver.messaging import attachments, ending, rules, sending, thread
+from fhirserver.messaging.changing import changed
+from fhirserver.messaging.codes import CITIZENS, KEPT, SENT, WITHDRAWN
+from fhirserver.messaging.message import kind, message_of, thread_state, with_extensions
+from fhirserver.messaging.rules import refused
+from fhirserver.messaging.writer import CITIZEN_ROLES, writer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fhirserver.interaction.context import Context, Draft
+    from fhirserver.messaging.message import Message
+    from fhirserver.messaging.rules import Place
+    from fhirserver.messaging.writer import Writer
+    from fhirserver.model.version import Version
+
+
+class MessageBehaviour:
+    types = frozenset({"Communication"})
+
+    async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        if ctx.server is None:  # the server's own work
+            return drafts
+        writer = await writer_of(ctx)
+        written: list[Draft] = []
+        roots: dict[str, Draft] = {}
+        # Messages of the same Bundle that were found right: an answer may follow what it answers.
+        together: dict[str, Message] = {}
+        for draft in drafts:
+            if draft.type != "Communication" or draft.server:
+                written.append(draft)
+                continue
+            made, root = await self._written(ctx, draft, writer, together)
+            written.append(made)
+            if made.resource is not None:
+                reference = f"Communication/{made.id}"
+                together[reference] = message_of(made.resource, ctx.local_bases)
+            if root is not None:
+                roots[root.id] = root
+        if roots and not ctx.store.capabilities.transactions:
+            return written  # `after_commit` sees to it
+        return [*written, *(r for id, r in roots.items() if id not in _ids(written))]
+
+    async def after_commit(self, ctx: Context, versions: Sequence[Version]) -> None:
+        if not ctx.store.capabilities.transactions:
+            for version in versions:
+                await ending.settle(ctx.as_server, version)
+
+    async def _written(
+        self, ctx: Context, draft: Draft, writer: Writer, together: dict[str, Message]
+    ) -> tuple[Draft, Draft | None]:
+        """The draft as it is to be written, and the change of its thread's first message."""
+        reference = f"Communication/{draft.id}"
+        found = await thread.stored(ctx, reference)
+        before = found[1] if found else None
+        if draft.resource is None:
+            _check_deletion(before, writer)
+            return draft, None
+        message = message_of(draft.resource, ctx.local_bases)
+        if not _is_bound(ctx, before, message):
+            return draft, None
+        if before is not None and not before.is_draft:
+            resource = await changed(ctx, reference, before, draft.resource, writer)
+            was = thread_state(before.resource).ended
+            if thread_state(resource).ended == was:
+                return replace(draft, resource=resource), None
+            held = thread.while_as_it_is(reference, was)
+            return replace(draft, resource=resource, selects=(*draft.selects, held)), None
+        resource = sending.signed(ctx, draft.resource, writer)
+        if message.is_draft:
+            await attachments.check(ctx, resource, writer.open)
+            return replace(draft, resource=with_extensions(resource, KEPT, [])), None
+        if message.status not in SENT:
+            raise refused(
+                "A message is written with status preparation and sent with in-progress or "
+                "completed.",
+                "status",
+            )
+        return await self._sent(ctx, replace(draft, resource=resource), writer, together)
+
+    async def _sent(
+        self, ctx: Context, draft: Draft, writer: Writer, together: dict[str, Message]
+    ) -> tuple[Draft, Draft | None]:
+        assert draft.resource is not None
+        resource = draft.resource
+        message = message_of(resource, ctx.local_bases)
+        place = await rules.place_of(ctx, message, writer, together)
+        resource = sending.placed(resource, message, place)
+        message = message_of(resource, ctx.local_bases)
+        resource = sending.addressed(resource, message, place)
+        message = message_of(resource, ctx.local_bases)
+        if kind(message.subject) != "Patient":
+            raise refused(
+                "The subject of a message is the citizen in whose space it is.", "subject"
+            )
+        if message.by_citizen:
+            allowed = await rules.check_citizen(ctx, message, place, writer, together)
+        else:
+            allowed = await rules.check_professional(ctx, draft.id, message, place)
+        await attachments.check(ctx, resource, writer.open)
+        resource = sending.stamped(resource, message, writer, ctx.clock())
+        message = message_of(resource, ctx.local_bases)
+        draft = replace(draft, resource=resource, selects=(*draft.selects, *allowed.selects))
+        if not message.by_professional:
+            return draft, None
+        if not place.root:
+            return ending.opened(draft), None
+        return draft, _root_change(message, place)
+
+
+def _root_change(message: Message, place: Place) -> Draft | None:
+    """What a professional's message does to its thread: ends it, or opens it again."""
+    if place.version is None or place.first is None:
+        return None
+    if thread_state(place.first.resource).ended == message.ends_thread:
+        return None
+    return ending.state_draft(place.version, message.ends_thread, message.sent, message.sender)
+
+
+def _is_bound(ctx: Context, before: Message | None, message: Message) -> bool:
+    if before is not None and before.links_citizens:
+        return True
+    role = ctx.caller.role
+    if role is Role.OPEN:
+        return message.links_citizens and (message.is_sent or message.is_draft)
+    if role in CITIZEN_ROLES:
+        return before is None or before.sender != ""
+    parties = (message.sender, *message.recipients, message.subject)
+    return any(kind(each) in CITIZENS for each in parties)
+
+
+def _check_deletion(before: Message | None, writer: Writer) -> None:
+    """Only what is not sent yet goes away, and by its author alone."""
+    if before is None or writer.open or not before.sender:
+        return
+    if before.sender not in writer.signs:
+        raise Forbidden("Nobody deletes a message of another.")
+    if not before.is_draft:
+        raise refused(
+            f"A message that was sent stays; say that it was an error (status {WITHDRAWN})."
+        )
+
+
+def _ids(drafts: Sequence[Draft]) -> set[str]:
+    return {draft.id for draft in drafts if draft.type == "Communication"}

@@ -1,0 +1,181 @@
+"""A Communication seen as a message (https://hl7.org/fhir/R4/communication.html).
+
+Communication.partOf is the first message of the thread, inResponseTo the message answered;
+subject the citizen whose space it is in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fhirserver.messaging.codes import (
+    CITIZENS,
+    CORRESPONDENTS,
+    DRAFT,
+    ENDS_THREAD,
+    PROFESSIONALS,
+    READ,
+    SENT,
+    THREAD_STATE,
+    UNREAD,
+)
+from fhirserver.model.references import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The references are `Type/id`; empty where there is none, or where it leads elsewhere."""
+
+    resource: Resource
+    status: str
+    sender: str
+    recipients: tuple[str, ...]
+    subject: str
+    part_of: str
+    in_response_to: str
+
+    @property
+    def is_draft(self) -> bool:
+        return self.status == DRAFT
+
+    @property
+    def is_sent(self) -> bool:
+        return self.status in SENT
+
+    @property
+    def by_professional(self) -> bool:
+        return kind(self.sender) in PROFESSIONALS
+
+    @property
+    def by_citizen(self) -> bool:
+        return kind(self.sender) in CITIZENS
+
+    @property
+    def links_citizens(self) -> bool:
+        """A citizen's message: one of them has part in it, and the space is named."""
+        parties = (self.sender, *self.recipients)
+        return (
+            kind(self.subject) == "Patient"
+            and kind(self.sender) in CORRESPONDENTS
+            and any(kind(party) in CITIZENS for party in parties)
+        )
+
+    @property
+    def ends_thread(self) -> bool:
+        return any(e.get("valueBoolean") is True for e in extensions(self.resource, ENDS_THREAD))
+
+    @property
+    def sent(self) -> str:
+        return str(self.resource.get("sent") or "")
+
+    @property
+    def read_in(self) -> tuple[str, ...]:
+        """The mailboxes it was read in."""
+        found = (part(e, "recipient") for e in extensions(self.resource, READ))
+        return tuple(_text(each) for each in found if each is not None)
+
+    @property
+    def unread_in(self) -> tuple[str, ...]:
+        return tuple(_text(e.get("valueReference")) for e in extensions(self.resource, UNREAD))
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadState:
+    """What the first message of a thread says of the thread. `date` is that of the message or
+    act by which it came to be so; empty when nothing ever ended it."""
+
+    ended: bool = False
+    date: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+def message_of(resource: Resource, local_bases: Sequence[str] = ()) -> Message:
+    def local(value: Any) -> str:
+        text = value.get("reference") if isinstance(value, dict) else None
+        if not isinstance(text, str):
+            return ""
+        found = parse(text, local_bases)
+        return found.literal if found.kind == "literal" else ""
+
+    def first(name: str) -> str:
+        return next((each for each in map(local, resource.get(name) or []) if each), "")
+
+    recipients = (local(each) for each in resource.get("recipient") or [])
+    return Message(
+        resource,
+        str(resource.get("status") or ""),
+        local(resource.get("sender")),
+        tuple(dict.fromkeys(each for each in recipients if each)),
+        local(resource.get("subject")),
+        first("partOf"),
+        first("inResponseTo"),
+    )
+
+
+def kind(reference: str) -> str:
+    """The resource type of `Type/id`."""
+    return reference.partition("/")[0]
+
+
+def pair(reference: str) -> tuple[str, str]:
+    type, _, id = reference.partition("/")
+    return type, id
+
+
+def thread_state(root: Resource) -> ThreadState:
+    for extension in extensions(root, THREAD_STATE):
+        return ThreadState(
+            bool(part(extension, "ended")),
+            str(part(extension, "date") or ""),
+            _text(part(extension, "by")),
+            _words(root.get("statusReason")),
+        )
+    return ThreadState()
+
+
+def extensions(element: Mapping[str, Any], url: str) -> list[dict[str, Any]]:
+    given = element.get("extension")
+    return [e for e in given if e.get("url") == url] if isinstance(given, list) else []
+
+
+def part(extension: Mapping[str, Any], url: str) -> Any:
+    """The value of a complex extension's part."""
+    for each in extensions(extension, url):
+        return next((value for name, value in each.items() if name.startswith("value")), None)
+    return None
+
+
+def with_extensions(
+    resource: Resource, without: Iterable[str], more: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The resource less its extensions of the URLs `without`, and with `more`."""
+    urls = frozenset(without)
+    kept = [e for e in resource.get("extension") or [] if e.get("url") not in urls]
+    found = [*kept, *more]
+    changed = {name: value for name, value in resource.items() if name != "extension"}
+    if not found:
+        return changed
+    # Where FHIR has it: after id, meta and text.
+    head = ("resourceType", "id", "meta", "implicitRules", "language", "text", "contained")
+    ordered = {name: changed.pop(name) for name in head if name in changed}
+    return {**ordered, "extension": found, **changed}
+
+
+def _text(value: Any) -> str:
+    return str(value.get("reference") or "") if isinstance(value, dict) else ""
+
+
+def _words(concept: Any) -> str:
+    if not isinstance(concept, dict):
+        return ""
+    if concept.get("text"):
+        return str(concept["text"])
+    shown = (c.get("display") or c.get("code") for c in concept.get("coding") or [])
+    return next((str(each) for each in shown if each), "")

@@ -1,0 +1,51 @@
+"""$end-thread: a professional who has part in a thread of messages ends it.
+
+On any message of the thread. Parameter: `reason` (string), shown to the citizen. The answer is the
+first message of the thread as it is then. The citizen's messages in it are refused until the
+professional writes in it again (docs/messaging.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirserver.errors import Forbidden, Invalid, NotFound, Unprocessable
+from fhirserver.messaging import ending, thread
+from fhirserver.messaging.message import message_of
+from fhirserver.messaging.writer import writer_of
+from fhirserver.model.dates import instant, microseconds
+from fhirserver.model.json import decode_stored
+from fhirserver.operation.parameters import given
+
+if TYPE_CHECKING:
+    from fhirserver.interaction.context import Context
+    from fhirserver.model.version import Version
+    from fhirserver.operation.call import Call
+
+
+async def end_thread(ctx: Context, call: Call) -> Version:
+    assert call.id is not None
+    reason = None
+    for name, value in given(call):
+        if name != "reason":
+            raise Invalid(f"$end-thread has no parameter {name[:80]}.")
+        if not isinstance(value, str) or not value.strip():
+            raise Invalid("The parameter 'reason' is a string.", code="value")
+        reason = {"text": value}
+    seen = await ctx.store.read("Communication", call.id)
+    if seen is None or seen.content is None:
+        raise NotFound(f"Communication/{call.id} is not known.")
+    message = message_of(decode_stored(seen.content), ctx.local_bases)
+    root = message.part_of or f"Communication/{call.id}"
+    first = await thread.stored(ctx, root)
+    if message.is_draft or first is None or not first[1].links_citizens:
+        raise Unprocessable("This is no message of a thread.")
+    writer = await writer_of(ctx)
+    if not writer.open and (writer.citizen or not await thread.has_part(ctx, root, writer.signs)):
+        raise Forbidden("Only a professional who has part in a thread ends it.")
+    date = instant(microseconds(ctx.clock()) // 1000 * 1000)
+    by = next(iter(writer.signs), "")
+    version = await ending.end(ctx, root, date, by, reason)
+    if version is None:
+        raise NotFound(f"{root} is not known.")
+    return version

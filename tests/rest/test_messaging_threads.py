@@ -1,0 +1,246 @@
+"""Who may write to whom, in threads, with tokens: the rules of messaging on both engines."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from messaging_people import (
+    CLAIRE,
+    CLAIRE_ROLE,
+    MATHIEU,
+    acting_for,
+    answering,
+    citizen,
+    establishment,
+    extension,
+    message,
+    professional,
+    said,
+    unread,
+)
+from smart_browser import CAMILLE, LEA
+
+
+@pytest.fixture
+async def door(smart_on_both):
+    return smart_on_both
+
+
+async def test_a_professional_opens_an_exchange_and_the_citizen_answers(door):
+    doctor, camille = await professional(door), await citizen(door)
+    first = await doctor.send(message(to=CAMILLE, topic={"text": "Vaccin"}))
+    assert first["sender"] == {"reference": CLAIRE_ROLE}
+    assert first["sent"]
+    assert unread(first) == [CAMILLE]
+    answer = await camille.send(message(to=(), text="Merci", **answering(first["id"])))
+    assert answer["sender"] == {"reference": CAMILLE}
+    assert answer["recipient"] == [{"reference": CLAIRE_ROLE}]
+    assert answer["inResponseTo"] == [{"reference": f"Communication/{first['id']}"}]
+    seen = await doctor.get(f"Communication?part-of=Communication/{first['id']}")
+    assert [e["resource"]["id"] for e in seen.json()["entry"]] == [answer["id"]]
+
+
+async def test_only_professionals_open_a_first_exchange(door):
+    camille = await citizen(door)
+    outcome = await camille.send(message(to=CLAIRE), 422)
+    assert "Only professionals open a first exchange" in said(outcome)
+    assert outcome["issue"][0]["code"] == "business-rule"
+    assert outcome["issue"][0]["expression"] == ["Communication.recipient[0]"]
+    for stranger in (LEA, "Patient/yannick-le-goff", "RelatedPerson/lea-pere"):
+        outcome = await camille.send(message(to=stranger), 422)
+        assert "Citizens do not write to each other" in said(outcome)
+    outcome = await camille.send(message(to=()), 422)
+    assert "names whom it is for" in said(outcome)
+
+
+async def test_a_citizen_writes_anew_to_who_wrote_before_and_has_not_ended_it(door):
+    doctor, camille = await professional(door), await citizen(door)
+    first = await doctor.send(message(to=CAMILLE))
+    anew = await camille.send(message(to=CLAIRE, text="Autre chose"))  # the person, by any role
+    assert "partOf" not in anew
+    assert "first exchange" in said(await camille.send(message(to=MATHIEU), 422))
+    await doctor.does(f"Communication/{first['id']}/$end-thread")
+    outcome = await camille.send(message(to=CLAIRE_ROLE), 422)
+    assert "has ended the exchange" in said(outcome)
+
+
+async def test_a_thread_that_a_professional_ended_takes_no_answer_until_they_write_again(door):
+    doctor, camille = await professional(door), await citizen(door)
+    first = await doctor.send(message(to=CAMILLE))
+    root = first["id"]
+    await doctor.send(
+        message(
+            to=CAMILLE,
+            extension=[
+                {
+                    "url": "http://fhirserver.example/StructureDefinition/message-ends-thread",
+                    "valueBoolean": True,
+                }
+            ],
+            **answering(root),
+        )
+    )
+    ended = (await camille.get(f"Communication/{root}")).json()
+    (state,) = extension(ended, "thread-state")
+    assert {"url": "ended", "valueBoolean": True} in state["extension"]
+    assert ended["statusReason"]["coding"][0]["code"] == "ended"
+    assert await camille.count("Communication?thread-ended=true") == 1
+    outcome = await camille.send(message(to=CLAIRE_ROLE, **answering(root)), 422)
+    assert "has ended this thread" in said(outcome)
+    await doctor.send(message(to=CAMILLE, **answering(root)))
+    again = (await camille.get(f"Communication/{root}")).json()
+    assert "statusReason" not in again
+    await camille.send(message(to=CLAIRE_ROLE, **answering(root)))
+
+
+async def test_a_thread_is_ended_by_a_reason_on_its_first_message_or_by_the_operation(door):
+    doctor, camille, other = (
+        await professional(door), await citizen(door), await professional(door, MATHIEU)
+    )  # fmt: skip
+    first = await doctor.send(message(to=CAMILLE))
+    reason = {"text": "La suite en consultation"}
+    await camille.put({**first, "statusReason": reason}, 403)
+    await doctor.put({**first, "statusReason": reason})
+    outcome = await camille.send(message(**answering(first["id"])), 422)
+    assert "La suite en consultation" in said(outcome)
+    current = (await doctor.get(f"Communication/{first['id']}")).json()
+    del current["statusReason"]
+    await doctor.put(current)
+    answer = await camille.send(message(**answering(first["id"])))
+    path = f"Communication/{answer['id']}/$end-thread"  # any message of it will do
+    hidden = await other.does(path, 404)
+    unknown = await other.does("Communication/none/$end-thread", 404)
+    assert said(hidden).replace(answer["id"], "none") == said(unknown)
+    await camille.does(path, 403)
+    done = await doctor.does(path, reason=("valueString", "Fermé"))
+    assert done["id"] == first["id"]
+    assert done["statusReason"]["text"] == "Fermé"
+    assert "Fermé" in said(await camille.send(message(**answering(first["id"])), 422))
+
+
+async def test_an_answer_and_an_end_at_once_never_leave_an_answer_after_the_end(door):
+    doctor, camille = await professional(door), await citizen(door)
+    for _ in range(4):
+        root = (await doctor.send(message(to=CAMILLE)))["id"]
+        answers = [
+            camille.ask("POST", "Communication", message(text=str(n), **answering(root)))
+            for n in range(6)
+        ]
+        end = doctor.does(f"Communication/{root}/$end-thread")
+        given = await asyncio.gather(*answers[:3], end, *answers[3:])
+        given.pop(3)
+        assert {a.status_code for a in given} <= {201, 422}
+        thread = [await door.store.read("Communication", root)]
+        for answer in given:
+            if answer.status_code == 201:
+                thread.append(await door.store.read("Communication", answer.json()["id"]))
+        assert max(version.seq for version in thread) == thread[0].seq
+
+
+async def test_the_sender_is_who_writes(door):
+    doctor, camille = await professional(door), await citizen(door)
+    forged = await doctor.send(message(sender=MATHIEU, to=CAMILLE), 422)
+    assert "who writes it" in said(forged)
+    first = await doctor.send(message(sender=CLAIRE, to=CAMILLE))
+    assert first["sender"] == {"reference": CLAIRE}
+    forged = await camille.send(message(sender=CLAIRE, **answering(first["id"])), 422)
+    assert "who writes it" in said(forged)
+
+
+async def test_a_thread_one_has_no_part_in_is_not_known(door):
+    doctor, other = await professional(door), await professional(door, MATHIEU)
+    first = await doctor.send(message(to=CAMILLE))
+    hidden = await other.send(message(to=CAMILLE, **answering(first["id"])), 422)
+    unknown = await other.send(message(to=CAMILLE, **answering("none")), 422)
+    assert said(hidden).replace(first["id"], "none") == said(unknown)
+    brought = await doctor.send(message(to=[CAMILLE, MATHIEU], **answering(first["id"])))
+    await other.send(message(to=CAMILLE, **answering(first["id"], brought["id"])))
+    camille = await citizen(door)
+    outcome = await camille.send(
+        message(to="Practitioner/nadia-haddad", **answering(first["id"])), 422
+    )
+    assert "has no part in this thread" in said(outcome)
+    await camille.send(message(to=[CLAIRE, MATHIEU], **answering(first["id"])))
+
+
+async def test_an_establishment_writes_and_is_answered(door):
+    hospital, camille = await establishment(door), await citizen(door)
+    first = await hospital.send(message(to=CAMILLE))
+    assert first["sender"] == {"reference": "Organization/ch-garonne"}
+    answer = await camille.send(message(**answering(first["id"])))
+    assert answer["recipient"] == [{"reference": "Organization/ch-garonne"}]
+    assert (await hospital.get(f"Communication/{answer['id']}")).status_code == 200
+
+
+async def test_a_parent_writes_for_a_child_and_it_shows(door):
+    doctor = await professional(door)
+    mother = await acting_for(door, CAMILLE, "Léa")
+    first = await doctor.send(message(to=LEA, subject=LEA))
+    forged = await mother.send(message(sender=LEA, subject=LEA, **answering(first["id"])), 422)
+    assert "who writes it" in said(forged)
+    answer = await mother.send(message(subject=LEA, **answering(first["id"])))
+    assert answer["sender"] == {"reference": "RelatedPerson/lea-mere"}
+    (behalf,) = extension(answer, "on-behalf-of")
+    assert behalf["valueReference"] == {"reference": LEA}
+    back = await doctor.send(message(subject=LEA, **answering(first["id"], answer["id"])))
+    assert [r["reference"] for r in back["recipient"]] == [LEA, "RelatedPerson/lea-mere"]
+    stranger = await doctor.send(message(to="RelatedPerson/marcel-aidante", subject=LEA), 422)
+    assert "not known" in said(stranger)
+
+
+async def test_a_carer_writes_but_deletes_nothing(door):
+    doctor = await professional(door, "Practitioner/antoine-delattre")
+    carer = await acting_for(door, "Patient/sophie-martin", "Geneviève")
+    patient = "Patient/genevieve-dubois"
+    first = await doctor.send(message(to=patient, subject=patient))
+    answer = await carer.send(message(subject=patient, **answering(first["id"])))
+    assert answer["sender"] == {"reference": "RelatedPerson/genevieve-aidante"}
+    for id in (first["id"], answer["id"]):
+        assert (await carer.ask("DELETE", f"Communication/{id}")).status_code == 403
+
+
+async def test_who_is_blocked_is_told_what_a_space_says_that_takes_nothing(door):
+    from smart_browser import people
+
+    doctor, camille = await professional(door), await citizen(door)
+    first = await doctor.send(message(to=CAMILLE))
+    patient = next(r for r in people() if r["id"] == "camille-lefevre")
+    block = {
+        "resourceType": "Consent",
+        "status": "active",
+        "scope": {"coding": [{
+            "system": "http://terminology.hl7.org/CodeSystem/consentscope",
+            "code": "patient-privacy"}]},
+        "category": [{"coding": [{
+            "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "INFA"}]}],
+        "patient": {"reference": CAMILLE},
+        "dateTime": "2026-11-02",
+        "performer": [{"reference": CAMILLE}],
+        "policyRule": {"text": "x"},
+        "provision": {"type": "deny", "actor": [
+            {"role": {"text": "x"}, "reference": {"reference": CLAIRE}}]},
+    }  # fmt: skip
+    made = await camille.ask("POST", "Consent", block)
+    assert made.status_code == 201, made.text
+
+    async def refused(body):
+        answer = await doctor.ask("POST", "Communication", body)
+        outcome = answer.json()
+        words = said(outcome).partition("/")
+        return answer.status_code, outcome["issue"][0]["code"], words[0], words[2][36:]
+
+    blocked = await refused(message(to=CAMILLE))
+    assert blocked[0] == 403
+    assert await refused(message(to=CAMILLE, **answering(first["id"]))) == blocked
+    unknown = message(to="Patient/none", subject="Patient/none")
+    assert await refused(unknown) == blocked
+    await door.put({**patient, "active": False})
+    closed = await refused(message(to=CAMILLE))
+    assert closed == blocked
+    await door.put(patient)
+    outcome = await camille.send(message(**answering(first["id"])), 422)
+    assert "You have blocked" in said(outcome)
+    gone = await camille.ask("DELETE", f"Consent/{made.json()['id']}")
+    assert gone.status_code in (200, 204)
+    await doctor.send(message(to=CAMILLE))
