@@ -26,7 +26,9 @@ class Role(StrEnum):
     PROXY = "proxy"  # parent, legal representative or carer, acting for a citizen
     PROFESSIONAL = "professional"
     SYSTEM = "system"  # backend services: a hospital, a laboratory
+    PUBLISHER = "publisher"  # of apps in the catalogue; sees no health data
     OPERATOR = "operator"  # runs the server; sees no health data by this role
+    ANYONE = "anyone"  # shows no token; sees the public list of the catalogue
     OPEN = "open"  # --auth off: everything is permitted
 
 
@@ -38,6 +40,8 @@ class Caller:
     `scopes`: granted SMART scopes as text, e.g. `patient/Observation.rs?category=vital-signs`.
     `profession`: code of TRE_G15 for a professional (`10` doctor, `60` nurse ...).
     `organization`: reference of the Organization a professional or system acts for.
+    `app`: reference of the Device by which the catalogue lists the calling app; empty for any other
+    client.
     `token`: opaque identity of the token (its hash), for audit and revocation; never the token.
     """
 
@@ -50,6 +54,7 @@ class Caller:
     organization: str = ""
     mode: Mode = Mode.NORMAL
     reason: str = ""
+    app: str = ""
     token: str = ""
     request: str = ""  # X-Request-Id
 

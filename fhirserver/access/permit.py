@@ -28,12 +28,15 @@ from fhirserver.access.decision import (
     treatment_relation,
 )
 from fhirserver.access.decision.build import NOTHING, all_of, refers, truth
+from fhirserver.access.decision.convention import Opened, listing_of, opened
 from fhirserver.access.decision.ownership import NOBODY, People
 from fhirserver.access.decision.policy import Policy
+from fhirserver.access.decision.public import PublicRules
 from fhirserver.access.decision.rights import Rights
 from fhirserver.access.decision.settings import AccessSettings
 from fhirserver.access.decision.situation import Situation
 from fhirserver.access.judged import JudgedStore
+from fhirserver.access.scopes import granted
 from fhirserver.access.store import PermittedStore
 from fhirserver.access.verdict import Judge
 from fhirserver.model.dates import interval, microseconds, period
@@ -56,12 +59,17 @@ if TYPE_CHECKING:
     Clock = Callable[[], datetime]
 
 #: A write to one of these types may change a decision.
-EPOCH = ("Consent", "RelatedPerson", "CareTeam", "Patient", "PractitionerRole")
+EPOCH = ("Consent", "RelatedPerson", "CareTeam", "Patient", "PractitionerRole", "Device")
 #: Of these, changes count whoever the patient is: a Consent can name a team that has no subject.
 _OF_PROFESSIONALS = frozenset({"CareTeam", "PractitionerRole"})
 _KEPT = 10_000  # decisions
 _TAKEN_IN = 200  # changes looked at one by one; after more of them everything is decided anew
 _CONSENTS = 1000  # of one patient, looked through for when a decision ends
+
+
+def permit_anyone(store: Store, entries: Entries) -> PermittedStore:
+    """The store as whoever shows no token may use it: the public list of the catalogue."""
+    return PermittedStore.judged(JudgedStore(store, PublicRules(), entries), client_ids=False)
 
 
 async def permit(
@@ -143,10 +151,17 @@ class Decisions:
             patient = situation.own("Patient")
         launch = None if patient is None else await self._launch(situation, patient)
         panel = await self._panel(situation, launch)
+        opened = None
+        if caller.app:
+            opened = await self._opened(situation, patient)
+            launch = launch and replace(launch, app_types=opened.types)
+            panel = panel and replace(panel, app_types=opened.types)
         until = microseconds(now) + int(self._settings.seconds * 1_000_000)
         if launch is not None and (panel is launch or not situation.treats):
             until = await self._until(situation, patient or "")
-        return Policy(situation, launch, panel), until
+        if opened is None:
+            return Policy(situation, launch, panel), until
+        return Policy(situation, launch, panel, opened.scopes), min(until, *opened.changes, until)
 
     def _keep(self, key: tuple[object, ...], kept: _Kept, patient: str) -> None:
         if len(self._kept) >= _KEPT:
@@ -192,6 +207,8 @@ class Decisions:
             return None
         if version.type == "Patient":
             return {version.id}
+        if version.type == "Device" and await self._of_catalogue(version):
+            return None
         images: list[Version | None] = [version]
         if version.version > 1:
             before = await self._store.vread(version.type, version.id, version.version - 1)
@@ -205,6 +222,12 @@ class Decisions:
                     if isinstance(entry, ReferenceEntry) and entry.type == "Patient" and entry.id:
                         found.add(entry.id)
         return found
+
+    async def _of_catalogue(self, version: Version) -> bool:
+        """A Device that is, or was until this version, an app of the catalogue."""
+        before = await self._store.vread(version.type, version.id, version.version - 1)
+        images = [image.content for image in (version, before) if image and image.content]
+        return any(listing_of(decode_stored(content)) is not None for content in images)
 
     async def _launch(self, situation: Situation, patient: str) -> Rights:
         """The rights in one patient's space, each verdict asked of the store."""
@@ -235,7 +258,7 @@ class Decisions:
                 )
             case _:
                 rights = Rights()
-        if situation.app is None:
+        if situation.app is None or situation.caller.app:
             return rights
         return replace(rights, app_types=await self._app_types(situation, patient))
 
@@ -244,7 +267,7 @@ class Decisions:
         role = situation.caller.role
         if role in (Role.CITIZEN, Role.PROXY) or situation.emergency:
             return launch
-        if role is Role.OPERATOR:
+        if role in (Role.OPERATOR, Role.PUBLISHER):
             return Rights()
         reads = NOTHING if situation.app else all_of(*reading(situation))
         return Rights(
@@ -256,20 +279,34 @@ class Decisions:
             app_types=frozenset() if situation.app else None,
         )
 
+    async def _opened(self, situation: Situation, patient: str | None) -> Opened:
+        """What an app of the catalogue may do in this space."""
+        type, _, id = situation.caller.app.partition("/")
+        version = await self._store.read(type, id) if type == "Device" else None
+        if version is None or version.content is None:
+            return Opened()
+        place = listing_of(decode_stored(version.content))
+        consents = [] if patient is None else await self._consents(situation, patient)
+        asked = granted(situation.caller.scopes)
+        return opened(place, consents, asked, situation.moment)
+
     async def _app_types(self, situation: Situation, patient: str) -> frozenset[str]:
         """The types that the patient has authorised the app for."""
+        found: set[str] = set()
+        for consent in await self._consents(situation, patient):
+            classes = [c.get("code", "") for c in consent.get("provision", {}).get("class", [])]
+            found.update(classes or ("*",))
+        return frozenset(found)
+
+    async def _consents(self, situation: Situation, patient: str) -> list[dict[str, Any]]:
+        """The Consents in force by which the patient has authorised the app."""
         since = await self._of_age_since(situation, patient)
         authorised = app_authorised.expression(situation, None, since)
         if not isinstance(authorised, Has):
-            return frozenset()
+            return []
         where = all_of(refers("patient", (("Patient", patient),)), authorised.source)
-        found: set[str] = set()
         page = await self._store.search(Query(("Consent",), where, count=_CONSENTS))
-        for version in page.versions:
-            provision = decode_stored(version.content or b"{}").get("provision", {})
-            classes = [c.get("code", "") for c in provision.get("class", [])]
-            found.update(classes or ("*",))
-        return frozenset(found)
+        return [decode_stored(version.content or b"{}") for version in page.versions]
 
     async def _of_age_since(self, situation: Situation, patient: str) -> datetime | None:
         """When the patient came of age; None while under age."""
@@ -383,10 +420,11 @@ def _key(caller: Caller) -> tuple[object, ...]:
         caller.profession,
         caller.organization,
         caller.mode,
+        caller.app,
         bool(caller.reason.strip()),
     )
 
 
 _DECISIONS: WeakKeyDictionary[Any, Decisions] = WeakKeyDictionary()
 
-__all__ = ["EPOCH", "AccessSettings", "Decisions", "permit", "situation_of"]
+__all__ = ["EPOCH", "AccessSettings", "Decisions", "permit", "permit_anyone", "situation_of"]

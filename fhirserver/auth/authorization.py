@@ -20,7 +20,7 @@ REFRESH = "refresh"
 class Authorization(msgspec.Struct, frozen=True, omit_defaults=True):
     """`family` ties together all that came of one decision. `session`: key of the sign-in session
     that online access ends with. `context`: launch context beside the patient, as it goes into
-    the token response. `signed_in`: seconds since 1970."""
+    the token response. `device`: the app's in the catalogue. `signed_in`: seconds since 1970."""
 
     client: str
     scopes: str
@@ -32,6 +32,7 @@ class Authorization(msgspec.Struct, frozen=True, omit_defaults=True):
     patient: str = ""
     profession: str = ""
     organization: str = ""
+    device: str = ""
     mode: str = "normal"
     reason: str = ""
     acr: str = ""

@@ -70,6 +70,7 @@ def _caller(value: bytes) -> partial[Caller]:
         scopes=tuple(given.scopes.split()),
         profession=given.profession,
         organization=given.organization,
+        app=given.device,
         mode=Mode(given.mode),
         reason=given.reason,
     )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fhirserver.storage.interface import Store
 
 Kind = Literal["public", "confidential", "backend"]
+Service = Literal["system", "publisher", "operator"]
 Method = Literal["none", "client_secret_basic", "private_key_jwt"]
 
 KIND = "client"
@@ -34,7 +35,9 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 class Client(msgspec.Struct, frozen=True, omit_defaults=True):
     """One registration. `scopes`: all it may ever ask for. `origins`: browsers' origins whose
     pages may call the API for it. `launcher`: it may start other apps (a portal).
-    `introspector`: it may ask about any client's tokens (a resource server)."""
+    `introspector`: it may ask about any client's tokens (a resource server). `role`: as what a
+    backend service acts. `device`: by which the catalogue lists it; the catalogue alone writes it.
+    """
 
     id: str
     name: str
@@ -46,6 +49,8 @@ class Client(msgspec.Struct, frozen=True, omit_defaults=True):
     jwks_url: str = ""
     origins: tuple[str, ...] = ()
     organization: str = ""
+    role: Service = "system"
+    device: str = ""
     launcher: bool = False
     introspector: bool = False
     disabled: bool = False
@@ -182,9 +187,13 @@ def check(client: Client) -> None:
             raise Invalid("A backend service has no redirect URI")
         if not (client.jwks or client.jwks_url):
             raise Invalid("A backend service needs its public keys (JWKS)")
+        if client.role == "publisher" and not client.organization.startswith("Organization/"):
+            raise Invalid("A publisher acts for an Organization")
     else:
         if "system" in levels:
             raise Invalid("system/ scopes are for backend services")
+        if client.role != "system":
+            raise Invalid("Publishers and operators are backend services")
         if not client.redirect_uris:
             raise Invalid("A client that people use needs a redirect URI")
     if client.kind == "public" and (client.secret_hash or client.jwks or client.jwks_url):

@@ -238,6 +238,7 @@ class AuthorizationServer:
             patient=patient,
             profession=capacity.profession,
             organization=capacity.organization,
+            device=question.client.device,
             mode=asked.mode,
             reason=answer.reason.strip()[:500] if asked.mode != Mode.NORMAL else "",
             acr=session.person.acr,
@@ -463,7 +464,7 @@ def _backend(client: Client, scope: str, audience: str) -> Authorization:
         client=client.id,
         scopes=scope,
         family=handles.new(),
-        role=Role.SYSTEM,
+        role=Role(client.role),
         audience=audience,
         organization=client.organization,
     )

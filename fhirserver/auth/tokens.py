@@ -40,6 +40,7 @@ Held = TypeVar("Held", Code, Refresh)
 #: How long a used code or refresh token is remembered, in seconds.
 _REMEMBERED = {CODE: 3600, REFRESH: 7 * 24 * 3600}
 _SECOND = 1_000_000
+_SERVICES = frozenset({Role.SYSTEM, Role.PUBLISHER, Role.OPERATOR})
 
 
 class Tokens:
@@ -117,7 +118,7 @@ class Tokens:
 
     def seconds(self, given: Authorization) -> int:
         """How long an access token lives."""
-        if given.role == Role.SYSTEM:
+        if given.role in _SERVICES:
             return BACKEND
         if given.mode != Mode.NORMAL:
             return min(EXCEPTIONAL, self._configuration.access_seconds)
@@ -126,7 +127,7 @@ class Tokens:
     def _lasting(self, given: Authorization) -> int:
         """How long a refresh token lives; 0: there is none."""
         granted = given.granted.items
-        if given.role == Role.SYSTEM or given.mode != Mode.NORMAL:
+        if given.role in _SERVICES or given.mode != Mode.NORMAL:
             return 0
         if "offline_access" in granted:
             return FOREVER

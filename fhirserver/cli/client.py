@@ -50,6 +50,10 @@ def add(
     organization: Annotated[
         str, typer.Option(help="Organization/ID that a backend service acts for.")
     ] = "",
+    role: Annotated[
+        Literal["system", "publisher", "operator"],
+        typer.Option(help="As what a backend service acts (publisher: of apps in the catalogue)."),
+    ] = "system",
     launcher: Annotated[
         bool, typer.Option("--launcher", help="A portal: it may launch other apps.")
     ] = False,
@@ -78,6 +82,7 @@ def add(
         secret_hash=hash_secret(secret) if secret else "",
         origins=tuple(origin or ()),
         organization=organization,
+        role=role,
         launcher=launcher,
         introspector=introspector,
         **given,

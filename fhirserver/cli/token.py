@@ -70,6 +70,8 @@ async def _token(
     reason: str,
     seconds: int,
 ) -> str:
+    from msgspec.structs import replace
+
     from fhirserver.auth import secret as handles
     from fhirserver.auth.authorization import ACCESS
     from fhirserver.auth.client import Clients
@@ -82,20 +84,22 @@ async def _token(
             store, context, chosen.fhir_url, person, scope, client, patient, mode, reason
         )
         if client != CLIENT:
-            _check_client(await Clients(store, microseconds).get(client), given)
+            registered = await Clients(store, microseconds).get(client)
+            given = replace(given, device=_check_client(registered, given).device)
         secret = handles.new()
         expires = microseconds() + seconds * 1_000_000
         await store.put_grant(grant_of(ACCESS, secret, given, given, expires))
         return secret
 
 
-def _check_client(client: Client | None, given: Authorization) -> None:
+def _check_client(client: Client | None, given: Authorization) -> Client:
     if client is None:
         raise Failure(
             "There is no such client, or it is disabled.", "`fhirserver client list` shows them."
         )
     if not given.granted.all_within(client.allowed):
         raise Failure(f"The client {client.id} is registered for less: {client.scopes}")
+    return client
 
 
 async def _authorization(

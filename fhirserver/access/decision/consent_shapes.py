@@ -21,6 +21,7 @@ from fhirserver.access.decision.codes import (
     RESOURCE_TYPE,
     TREATMENT,
 )
+from fhirserver.access.decision.listing import PURPOSE
 from fhirserver.errors import Issue, Unprocessable
 from fhirserver.model.definitions import RESOURCE_TYPES
 
@@ -88,11 +89,14 @@ def check_shape(consent: Mapping[str, Any]) -> None:
         return
     if kind not in ("permit", "deny"):
         raise _refused("A choice says permit or deny.", "Consent.provision.type")
-    purposes = codes(provision.get("purpose", []))
-    if not purposes <= _PURPOSES[kind]:
-        raise _refused("This purpose is not one a choice can have.", "Consent.provision.purpose")
     named = actors(consent)
     kinds = {actor.partition("/")[0] for actor in named}
+    of_app = [p.get("code") for p in provision.get("purpose", []) if p.get("system") == PURPOSE]
+    purposes = codes(provision.get("purpose", []))
+    if kinds == {"Device"} and kind == "permit":
+        purposes -= set(of_app)
+    if not purposes <= _PURPOSES[kind]:
+        raise _refused("This purpose is not one a choice can have.", "Consent.provision.purpose")
     if not kinds <= _ACTORS:
         raise _refused(
             f"An actor is one of {', '.join(sorted(_ACTORS))}.", "Consent.provision.actor"

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fhirserver.access.caller import Role
-from fhirserver.access.decision import binary, citizen, guards, professional, shared
+from fhirserver.access.decision import (
+    binary,
+    citizen,
+    guards,
+    listing,
+    professional,
+    publisher,
+    shared,
+)
 from fhirserver.access.decision.build import (
     EVERYTHING,
     NOTHING,
@@ -32,24 +40,31 @@ if TYPE_CHECKING:
 
     from fhirserver.access.decision.rights import Rights
     from fhirserver.access.decision.situation import Situation
-    from fhirserver.access.scopes import Scope
+    from fhirserver.access.scopes import Scope, Scopes
     from fhirserver.search.expression import Expression
 
 _TREATING = (Role.PROFESSIONAL, Role.SYSTEM)
+_SERVICES = frozenset({Role.SYSTEM, Role.OPERATOR, Role.PUBLISHER})
 
 
 class Policy:
     """What one caller may do, until `expires` (seconds of the loop's clock) or the next epoch.
 
     `launch`: the caller's rights in the space of the launch patient, for patient/ scopes;
-    `panel`: their rights by user/ and system/ scopes.
+    `panel`: their rights by user/ and system/ scopes. `scopes`: what is left of the caller's.
     """
 
-    def __init__(self, situation: Situation, launch: Rights | None, panel: Rights | None) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        launch: Rights | None,
+        panel: Rights | None,
+        scopes: Scopes | None = None,
+    ) -> None:
         self.situation = situation
         self._launch = launch
         self._panel = panel
-        self._scopes = granted(situation.caller.scopes)
+        self._scopes = granted(situation.caller.scopes) if scopes is None else scopes
         self._made: dict[tuple[str, str], Expression | None] = {}
 
     def predicate(self, action: str, type: str) -> Expression | None:
@@ -131,8 +146,8 @@ class Policy:
         """By which rights a scope of this level is used."""
         role = self.situation.caller.role
         if level == "system":
-            return self._panel if role in (Role.SYSTEM, Role.OPERATOR) else None
-        if role is Role.SYSTEM:
+            return self._panel if role in _SERVICES else None
+        if role in _SERVICES - {Role.OPERATOR}:
             return None
         return self._launch if level == "patient" else self._panel
 
@@ -151,16 +166,23 @@ class Policy:
 
     def _role(self, action: str, type: str, rights: Rights) -> Expression | None:
         situation = self.situation
+        role = situation.caller.role
+        if role is Role.PUBLISHER:
+            return publisher.permission(situation, action, type)
         if type == "Binary":
             return self._binary(action, rights)
         if type == "Device" and action in "rs":
-            return any_of(
-                negate(Present("patient", Kind.REFERENCE)), self._own(action, type, rights)
-            )
+            nobodys = negate(Present("patient", Kind.REFERENCE))
+            shown = nobodys if role is Role.OPERATOR else all_of(nobodys, listing.visible(type))
+            return any_of(shown, self._own(action, type, rights))
         if type in resource_types().shared:
-            return shared.permission(situation, action, type)
-        if situation.caller.role is Role.OPERATOR:
-            return None
+            permitted = shared.permission(situation, action, type)
+            if permitted is None or action not in "rs" or role is Role.OPERATOR:
+                return permitted
+            return all_of(permitted, listing.visible(type))
+        if role is Role.OPERATOR:
+            reviewing = type == "Task" and action in "rsu"
+            return listing.requests() if reviewing else None
         if type == "AuditEvent" and action not in "rs":
             return None
         return self._of_role(action, type, rights)

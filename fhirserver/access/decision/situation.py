@@ -56,7 +56,7 @@ class Situation:
     @property
     def app(self) -> str | None:
         """The Device that Consents name the calling app by, when it is one of the catalogue."""
-        return self.settings.apps.get(self.caller.client)
+        return self.caller.app or self.settings.apps.get(self.caller.client)
 
     @property
     def profession(self) -> Profession | None:
