@@ -1,9 +1,9 @@
 """What may be attached to a message: types and sizes of terminology/messaging/attachments.json,
 and bytes that are of the type they claim.
 
-An attachment stands in the message (payload.contentAttachment.data), or in a Binary that
-contentAttachment.url or contentReference points to. A document of the record is referred to by
-contentReference and has its own rules.
+An attachment stands in the message (payload.contentAttachment.data). One given as the url of a
+Binary is copied into it, since who gets the message may not see that Binary. A document of the
+record is referred to by contentReference, and seen by whom the record permits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fhirserver.model.json import decode_stored
 from fhirserver.model.references import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from fhirserver.interaction.context import Context, Resource
 
@@ -81,6 +81,25 @@ async def check(ctx: Context, resource: Resource, open: bool) -> None:
         )
 
 
+async def inlined(ctx: Context, resource: Resource) -> Resource:
+    """The message with what its attachments point to, as it goes off."""
+    payload = resource.get("payload") or []
+    changed: list[dict[str, Any]] = []
+    for number, each in enumerate(payload):
+        given = each.get("contentAttachment") or {}
+        found = None
+        if given.get("url") and "data" not in given:
+            found = await _attached(ctx, each, number, False)
+        if found is None:
+            changed.append(each)
+            continue
+        kept = {name: value for name, value in given.items() if name not in ("url", "_url")}
+        kept["contentType"] = found.content_type
+        kept["data"] = base64.b64encode(found.data).decode()
+        changed.append({**each, "contentAttachment": kept})
+    return {**resource, "payload": changed} if changed != payload else resource
+
+
 def check_one(attached: Attached) -> None:
     known = rules().types.get(attached.content_type.partition(";")[0].strip().lower())
     if known is None:
@@ -135,20 +154,28 @@ def _endings() -> frozenset[str]:
     }  # fmt: skip
 
 
+async def attachment(
+    ctx: Context, resource: Mapping[str, Any], place: int, open: bool
+) -> Attached | None:
+    """The attachment that is payload number `place` of a message; None when there is none."""
+    payload = resource.get("payload") or []
+    return await _attached(ctx, payload[place], place, open) if place < len(payload) else None
+
+
 async def _attached(
     ctx: Context, payload: dict[str, Any], number: int, open: bool
 ) -> Attached | None:
     where = f"Communication.payload[{number}]"
-    attachment = payload.get("contentAttachment")
-    if isinstance(attachment, dict):
+    given = payload.get("contentAttachment")
+    if isinstance(given, dict):
         where += ".content"
-        claimed = str(attachment.get("contentType") or "")
-        title = str(attachment.get("title") or "")
-        size, digest = attachment.get("size"), str(attachment.get("hash") or "")
-        if "data" in attachment:
-            data = _decoded(str(attachment["data"]), f"{where}.data")
+        claimed = str(given.get("contentType") or "")
+        title = str(given.get("title") or "")
+        size, digest = given.get("size"), str(given.get("hash") or "")
+        if "data" in given:
+            data = _decoded(str(given["data"]), f"{where}.data")
             return Attached(where, claimed, title, data, size, digest)
-        url = str(attachment.get("url") or "")
+        url = str(given.get("url") or "")
         if not url:
             return None
         binary = await _binary(ctx, url, f"{where}.url", open)
@@ -159,11 +186,9 @@ async def _attached(
     if isinstance(reference, dict) and reference.get("reference"):
         place = f"{where}.content.reference"
         text = str(reference["reference"])
-        if parse(text, ctx.local_bases).type == "Binary":
-            binary = await _binary(ctx, text, place, open)
-            if binary is not None:
-                return Attached(f"{where}.content", binary[0], "", binary[1])
-        elif not open:
+        if parse(text, ctx.local_bases).type == "Binary" and not open:
+            raise _refused("A Binary is attached by contentAttachment.url.", place)
+        if not open:
             await _check_known(ctx, text, place)
     return None
 
@@ -198,14 +223,6 @@ def _decoded(text: str, place: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _refused("This is not base64.", place) from error
-
-
-def payloads(resource: Resource) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The attachments that stand in a message, by the place of their payload."""
-    for number, payload in enumerate(resource.get("payload") or []):
-        attachment = payload.get("contentAttachment")
-        if isinstance(attachment, dict):
-            yield number, attachment
 
 
 def _refused(text: str, place: str) -> Unprocessable:

@@ -112,6 +112,8 @@ class MessageBehaviour:
         else:
             allowed = await rules.check_professional(ctx, draft.id, message, place)
         await attachments.check(ctx, resource, writer.open)
+        if not writer.open:
+            resource = await attachments.inlined(ctx, resource)
         resource = sending.stamped(resource, message, writer, ctx.clock())
         message = message_of(resource, ctx.local_bases)
         draft = replace(draft, resource=resource, selects=(*draft.selects, *allowed.selects))

@@ -6,8 +6,11 @@ from fhirserver.operation.call import Call, Operation
 from fhirserver.operation.end_thread import end_thread
 from fhirserver.operation.everything import everything
 from fhirserver.operation.explain_access import explain_access
+from fhirserver.operation.file_attachment import file_attachment
+from fhirserver.operation.mark_read import mark_read
 from fhirserver.operation.meta import meta, meta_add, meta_delete
 from fhirserver.operation.reindex import reindex, reindex_status
+from fhirserver.operation.thread import thread
 from fhirserver.operation.validate import validate
 
 _HL7 = "http://hl7.org/fhir/OperationDefinition/"
@@ -40,6 +43,24 @@ OPERATIONS: dict[str, Operation] = {
             instance=True,
             types=frozenset({"Patient"}),
         ),
+        Operation(
+            "file-attachment",
+            file_attachment,
+            _OWN + "file-attachment",
+            instance=True,
+            types=frozenset({"Communication"}),
+            affects_state=True,
+            get=False,
+        ),
+        Operation(
+            "mark-read",
+            mark_read,
+            _OWN + "mark-read",
+            instance=True,
+            types=frozenset({"Communication"}),
+            affects_state=True,
+            get=False,
+        ),
         Operation("meta", meta, _HL7 + "Resource-meta", system=True, type=True, instance=True),
         Operation(
             "meta-add",
@@ -67,6 +88,13 @@ OPERATIONS: dict[str, Operation] = {
             get=False,
         ),
         Operation("reindex-status", reindex_status, _OWN + "reindex-status", system=True),
+        Operation(
+            "thread",
+            thread,
+            _OWN + "thread",
+            instance=True,
+            types=frozenset({"Communication"}),
+        ),
         Operation(
             "validate",
             validate,
