@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from fhirserver.access.audit.service import AuditService
+from fhirserver.access.caller import Caller, Role
+from fhirserver.access.decision.listing import PUBLIC as PUBLIC_TYPES
 from fhirserver.access.notice.notifier import Notifier
 from fhirserver.access.notice.sender import FolderSender, SmtpSender
-from fhirserver.access.permit import permit
+from fhirserver.access.permit import permit, permit_anyone
 from fhirserver.access.store import PermittedStore
 from fhirserver.auth import bearer
 from fhirserver.auth.configuration import Configuration
@@ -35,6 +37,7 @@ from fhirserver.rest.cors import CrossOrigin
 from fhirserver.rest.dispatcher import Dispatcher
 from fhirserver.rest.endpoint import Endpoint, EndpointLimits
 from fhirserver.rest.origin import Origin
+from fhirserver.rest.public import Public
 from fhirserver.rest.request import Facts
 from fhirserver.search.expression import Everything
 from fhirserver.search.index import Indexer
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from fhirserver.access.notice.sender import Sender
     from fhirserver.auth.identity.provider import Provider
     from fhirserver.auth.server import AuthorizationServer
+    from fhirserver.catalogue import Registrar
     from fhirserver.interaction.service import Service
     from fhirserver.rest.endpoint import Admit
     from fhirserver.storage.interface import Store
@@ -95,7 +99,7 @@ def open_engine(url: str) -> Store:
     return engine(url)
 
 
-def services_of(settings: Settings) -> tuple[Service, ...]:
+def services_of(settings: Settings, store: Store) -> tuple[Service, ...]:
     """The services of the health space. A new service is a line here."""
     from fhirserver import catalogue, diary, messaging, record, space
 
@@ -104,8 +108,20 @@ def services_of(settings: Settings) -> tuple[Service, ...]:
         record.SERVICE,
         diary.SERVICE,
         messaging.SERVICE,
-        catalogue.SERVICE,
+        catalogue.service(_registrar(settings, store)),
     )
+
+
+def _registrar(settings: Settings, store: Store) -> Registrar:
+    """By what listed apps become clients."""
+    from fhirserver.catalogue import NoRegistrar
+
+    if settings.auth == "off":
+        return NoRegistrar()
+    from fhirserver.auth.catalogue_clients import CatalogueClients
+    from fhirserver.auth.server import microseconds
+
+    return CatalogueClients(store, microseconds)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -182,6 +198,7 @@ def build(settings: Settings) -> Dispatcher:
         ),
         path=PATH,
         admit=admit if smart else None,
+        public=_public(store, settings) if smart and settings.public_requests_per_minute else None,
     )
 
     @contextlib.asynccontextmanager
@@ -198,7 +215,7 @@ def build(settings: Settings) -> Dispatcher:
             )
             await _refresh(context)
             tasks.append(asyncio.create_task(_keep_fresh(context)))
-            services = services_of(settings)
+            services = services_of(settings, store)
             ruled = tuple(behaviour for service in services for behaviour in service.behaviours)
             context = replace(context, behaviours=(*context.behaviours, *ruled))
             context = replace(context, server=context)
@@ -282,6 +299,16 @@ def _admitting(store: Store, context: Context, audience: str) -> Admit:
         return replace(context, store=permitted, caller=caller)
 
     return admit
+
+
+def _public(store: Store, settings: Settings) -> Public:
+    """What is served to whoever shows no token."""
+
+    def context(context: Context) -> Context:
+        permitted = permit_anyone(store, context.indexer.entries)
+        return replace(context, store=permitted, caller=Caller(Role.ANYONE))
+
+    return Public(PUBLIC_TYPES, context, settings.public_requests_per_minute)
 
 
 def audited(store: Store, context: Context, settings: Settings) -> tuple[Context, AuditService]:

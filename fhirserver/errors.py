@@ -121,6 +121,12 @@ class TooCostly(FHIRError):
     code = "too-costly"
 
 
+class TooManyRequests(FHIRError):
+    """More requests from one address than this server answers in that time."""
+
+    code = "throttled"
+
+
 class Unavailable(FHIRError):
     """The store cannot take the request now; the client may try again."""
 

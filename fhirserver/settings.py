@@ -73,6 +73,13 @@ class Settings(BaseSettings):
         description="Hosts that the server may fetch clients' keys (JWKS) from, comma-separated",
     )
 
+    public_requests_per_minute: int = Field(
+        default=120,
+        ge=0,
+        description="Requests without a token that one address may make for the public catalogue; "
+        "0: none are served",
+    )
+
     # Where data is kept
     database: str = Field(
         default="sqlite:///fhirserver.db",

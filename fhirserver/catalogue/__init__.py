@@ -1,9 +1,37 @@
-"""The catalogue of apps a citizen can authorise."""
+"""The catalogue of apps a citizen can authorise (docs/catalogue.md)."""
 
 from __future__ import annotations
 
-from fhirserver.interaction.service import Service
+from typing import TYPE_CHECKING
 
-SERVICE = Service("catalogue")
+from fhirserver.catalogue.behaviour import CatalogueBehaviour
+from fhirserver.catalogue.expiry import expire
+from fhirserver.catalogue.registration import NoRegistrar, Registrar, Registration
+from fhirserver.catalogue.sync import TYPES, follow_up
+from fhirserver.interaction.service import Job, Service, follow
 
-__all__ = ["SERVICE"]
+if TYPE_CHECKING:
+    from fhirserver.interaction.context import Context
+    from fhirserver.model.version import Version
+
+
+def service(registrar: Registrar) -> Service:
+    """`registrar`: by what listed apps become clients of the authorization server."""
+
+    async def step(ctx: Context, version: Version) -> None:
+        await follow_up(ctx, version, registrar)
+
+    async def mend(ctx: Context) -> None:
+        await follow(ctx, "catalogue", TYPES, step)
+
+    async def expiry(ctx: Context) -> None:
+        await expire(ctx, registrar)
+
+    return Service(
+        "catalogue",
+        behaviours=(CatalogueBehaviour(registrar),),
+        jobs=(Job("catalogue-follow", 5.0, mend), Job("catalogue-expiry", 600.0, expiry)),
+    )
+
+
+__all__ = ["NoRegistrar", "Registrar", "Registration", "service"]

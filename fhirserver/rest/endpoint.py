@@ -31,6 +31,7 @@ from fhirserver.rest.cors import CrossOrigin
 from fhirserver.rest.failure import failure
 from fhirserver.rest.formats import HTML, JSON, Format, flag, negotiate
 from fhirserver.rest.headers import http_date, request_id
+from fhirserver.rest.public import cacheable
 from fhirserver.rest.request import NO_FACTS, Facts, Request, decode_percent, parse_query
 from fhirserver.rest.response import NO_STORE, NOSNIFF, compressed, respond
 from fhirserver.rest.routes import allow_of, form_of, handler_of, methods_of
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from fhirserver.model.version import Version
     from fhirserver.rest.front import FrontPage
     from fhirserver.rest.origin import Origin
+    from fhirserver.rest.public import Public
     from fhirserver.rest.response import HeaderList
     from fhirserver.rest.routes import Handler
 
@@ -81,9 +83,10 @@ class EndpointLimits:
 class Endpoint:
     """Serves everything below `path`. `context` is set once the store is open.
 
-    With `admit` every request but those for the CapabilityStatement is admitted first and served
-    with its caller's context; without, everybody is served with `context`. Where the
-    context has an audit trail, an access is recorded before its answer is sent.
+    With `admit` every request but those for the CapabilityStatement, and what `public` serves to
+    anybody, is admitted first and served with its caller's context; without, everybody is served
+    with `context`. Where the context has an audit trail, an access is recorded before its answer
+    is sent.
     """
 
     def __init__(
@@ -95,9 +98,11 @@ class Endpoint:
         facts: Facts = NO_FACTS,
         path: str = "/fhir",
         admit: Admit | None = None,
+        public: Public | None = None,
     ) -> None:
         self.context: Context | None = None
         self.admit = admit
+        self._public = public
         self._origin = origin
         self._cross_origin = cross_origin
         self._limits = limits
@@ -251,13 +256,17 @@ class Endpoint:
         if id_ is None:
             id_ = self._new_id()
         format, pretty, request = _DEFAULT_FORMAT, False, None
-        admitted = self.admit is None
+        admitted, openly = self.admit is None, False
         try:
             request = self._request(scope, headers, id_.decode())
             if method == "OPTIONS":
                 answer = self._options(request)
             else:
-                if self.admit is not None and request.segments != ("metadata",):
+                if self._public is not None and self._public.serves(request, headers):
+                    openly = True
+                    request.ctx = replace(request.ctx, audit=None)
+                    request.ctx = self._public.admit(request.address, request.ctx)
+                elif self.admit is not None and request.segments != ("metadata",):
                     request.ctx = await self.admit(headers, request.ctx, request.request_id)
                     admitted = True
                 await self._receive(request, receive)
@@ -282,8 +291,10 @@ class Endpoint:
             answer = failure(error, method, scope["path"], id_.decode())
             listed, body = respond(answer, _DEFAULT_FORMAT)
         listed.append((b"x-request-id", id_))
-        public = request is not None and request.segments == ("metadata",)
+        public = openly or (request is not None and request.segments == ("metadata",))
         listed += self._cross_origin.headers(headers, public=public)
+        if openly and answer.status == 200:
+            listed = cacheable(listed)
         if self.admit is not None:
             listed.append((b"vary", b"Authorization"))
         threshold = self._limits.gzip_from

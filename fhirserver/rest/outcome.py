@@ -39,6 +39,7 @@ STATUS: dict[type[BaseException], int] = {
     errors.UnsupportedMediaType: 415,
     errors.Unprocessable: 422,
     errors.TooCostly: 422,
+    errors.TooManyRequests: 429,
     errors.FHIRError: 400,
     errors.Unavailable: 503,
     InvalidCursor: 400,
@@ -65,7 +66,7 @@ WORDS: dict[type[BaseException], tuple[str, str]] = {
 }
 
 #: Statuses after which a client may come back, with the seconds to wait.
-RETRY_AFTER = {503: 5}
+RETRY_AFTER = {429: 60, 503: 5}
 
 _log = structlog.get_logger("fhirserver.rest")
 
