@@ -99,7 +99,7 @@ def open_engine(url: str) -> Store:
     return engine(url)
 
 
-def services_of(settings: Settings, store: Store) -> tuple[Service, ...]:
+def services_of(settings: Settings, store: Store, indexer: Indexer) -> tuple[Service, ...]:
     """The services of the health space. A new service is a line here."""
     from fhirserver import catalogue, diary, messaging, record, space
 
@@ -107,7 +107,9 @@ def services_of(settings: Settings, store: Store) -> tuple[Service, ...]:
         space.SERVICE,
         record.SERVICE,
         diary.SERVICE,
-        messaging.SERVICE,
+        messaging.service(
+            _notifier(settings, store, indexer) if settings.auth == "smart" else None
+        ),
         catalogue.service(_registrar(settings, store)),
     )
 
@@ -215,7 +217,7 @@ def build(settings: Settings) -> Dispatcher:
             )
             await _refresh(context)
             tasks.append(asyncio.create_task(_keep_fresh(context)))
-            services = services_of(settings, store)
+            services = services_of(settings, store, context.indexer)
             ruled = tuple(behaviour for service in services for behaviour in service.behaviours)
             context = replace(context, behaviours=(*context.behaviours, *ruled))
             context = replace(context, server=context)
@@ -314,12 +316,16 @@ def _public(store: Store, settings: Settings) -> Public:
 def audited(store: Store, context: Context, settings: Settings) -> tuple[Context, AuditService]:
     """The context of a server whose accesses are recorded, and what follows the records."""
     indexer = context.indexer
-    notifier = Notifier(store, indexer.entries, _mail(settings), settings.notices)
+    notifier = _notifier(settings, store, indexer)
     service = AuditService(
         store, context.registry, indexer.entries, server=context.base_url, notifier=notifier
     )
     behaviours = (AppendOnlyBehaviour(), *context.behaviours)
     return replace(context, audit=service.audit, behaviours=behaviours), service
+
+
+def _notifier(settings: Settings, store: Store, indexer: Indexer) -> Notifier:
+    return Notifier(store, indexer.entries, _mail(settings), settings.notices)
 
 
 def _mail(settings: Settings) -> Sender | None:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fhirserver.interaction.service import Service
 from fhirserver.messaging.behaviour import MessageBehaviour
+from fhirserver.messaging.notices import announcing
+from fhirserver.messaging.settling import settling
 
-SERVICE = Service("messaging", behaviours=(MessageBehaviour(),))
+if TYPE_CHECKING:
+    from fhirserver.access.notice.notifier import Notifier
 
-__all__ = ["SERVICE"]
+
+def service(notifier: Notifier | None = None) -> Service:
+    """`notifier`: by what the citizen is told that a message has come; None: by nothing."""
+    jobs = [settling()]
+    if notifier is not None:
+        jobs.append(announcing(notifier))
+    return Service("messaging", behaviours=(MessageBehaviour(),), jobs=tuple(jobs))
+
+
+__all__ = ["service"]

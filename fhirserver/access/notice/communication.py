@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.access.notice.notice import DOCUMENT, EMERGENCY, FIRST_ACCESS
+from fhirserver.access.notice.notice import DOCUMENT, EMERGENCY, FIRST_ACCESS, MESSAGE
 from fhirserver.model.dates import instant
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ WORDS = {
     "(Your space was looked at in an emergency.)",
     DOCUMENT: "Un nouveau document est arrivé dans votre espace. "
     "(A new document has arrived in your space.)",
+    MESSAGE: "Un nouveau message est arrivé dans votre espace. "
+    "(A new message has arrived in your space.)",
 }
 
 

@@ -2,7 +2,8 @@
 
 * `first_access`: a professional sees the space who has not seen it before;
 * `emergency`: somebody has broken the glass, or an emergency call centre (centre 15) has looked;
-* `document`: somebody else has put a document into the space.
+* `document`: somebody else has put a document into the space;
+* `message`: a professional has written (told by `messaging/notices.py`).
 
 Nothing is told of what is hidden from the citizen or their representatives, nor of care that a
 minor receives in secret (CONNEXION_SECRETE).
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 FIRST_ACCESS = "first_access"
 EMERGENCY = "emergency"
 DOCUMENT = "document"
-KINDS = (FIRST_ACCESS, EMERGENCY, DOCUMENT)
+MESSAGE = "message"
+KINDS = (FIRST_ACCESS, EMERGENCY, DOCUMENT, MESSAGE)
 
 _OUTSIDE = frozenset({Role.PROFESSIONAL, Role.SYSTEM})
 
@@ -38,7 +40,7 @@ class Notice:
     kind: str
     patient: str
     time: int
-    about: str = ""  # reference of the document
+    about: str = ""  # reference of the document or message
 
 
 def notices_of(record: Record) -> Iterator[Notice]:
@@ -58,6 +60,11 @@ def notices_of(record: Record) -> Iterator[Notice]:
 
 
 def _notice(record: Record, kind: str, *reason: str, about: str = "") -> Notice:
-    words = "\n".join((record.patient, kind, *reason))
-    id = f"notice-{hashlib.sha256(words.encode()).hexdigest()[:40]}"
-    return Notice(id, kind, record.patient, record.time, about)
+    return Notice(
+        notice_id(record.patient, kind, *reason), kind, record.patient, record.time, about
+    )
+
+
+def notice_id(patient: str, kind: str, *reason: str) -> str:
+    words = "\n".join((patient, kind, *reason))
+    return f"notice-{hashlib.sha256(words.encode()).hexdigest()[:40]}"

@@ -17,7 +17,7 @@ from fhirserver.access.audit.follow import NEVER, Follower
 from fhirserver.access.audit.record import decode_block
 from fhirserver.access.audit.subject import hiding_labels
 from fhirserver.access.notice.communication import communication
-from fhirserver.access.notice.notice import DOCUMENT, KINDS, Notice, notices_of
+from fhirserver.access.notice.notice import DOCUMENT, KINDS, MESSAGE, Notice, notices_of
 from fhirserver.access.notice.sender import is_address
 from fhirserver.model.content import content
 from fhirserver.model.json import decode_stored
@@ -58,20 +58,28 @@ class Notifier:
         self._resume_at = 0.0
 
     async def catch_up(self, most: int | None = None) -> int:
+        await self.retry()
+        return await self._follower.catch_up(most)
+
+    async def tell(self, notice: Notice) -> None:
+        """Tell a citizen of something that the audit trail does not have; again does nothing."""
+        if notice.kind in self._kinds and notice.id not in self._known:
+            await self._notify(notice)
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known.add(notice.id)
+
+    async def retry(self) -> None:
+        """Send what could not be sent, when its time has come."""
         if time.monotonic() >= self._resume_at:
             self._resume_at = math.inf
             await self._resume()
-        return await self._follower.catch_up(most)
 
     async def _tell(self, blocks: list[Block]) -> None:
         for block in blocks:
             for record in decode_block(block.content):
                 for notice in notices_of(record):
-                    if notice.kind in self._kinds and notice.id not in self._known:
-                        await self._notify(notice)
-                        if len(self._known) >= _KNOWN:
-                            self._known.clear()
-                        self._known.add(notice.id)
+                    await self.tell(notice)
 
     async def _notify(self, notice: Notice) -> None:
         if await self._suppressed(notice):
@@ -98,11 +106,11 @@ class Notifier:
         await self._send(notice.id, notice.patient)
 
     async def _suppressed(self, notice: Notice) -> bool:
-        """A document may have been hidden since, and a space may be gone."""
+        """A document or message may have been hidden since, and a space may be gone."""
         patient = await self._store.read("Patient", notice.patient)
         if patient is None or patient.content is None:
             return True
-        if notice.kind != DOCUMENT:
+        if notice.kind not in (DOCUMENT, MESSAGE):
             return False
         type, id = notice.about.split("/")[:2]
         document = await self._store.read(type, id)
