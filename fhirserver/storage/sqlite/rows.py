@@ -22,6 +22,7 @@ from fhirserver.search.entries import (
     WordEntry,
 )
 from fhirserver.search.expression import Kind
+from fhirserver.storage.sqlite.insert import Insert
 from fhirserver.storage.sqlite.tables import (
     BARE_INSERT,
     BARE_OF_KEY,
@@ -59,16 +60,16 @@ class Rows:
     def write(self, connection: apsw.Connection) -> None:
         for kind, rows in self.tables.items():
             if rows:
-                connection.executemany(INSERTS[kind], sorted(rows))
+                INSERTS[kind].run(connection, sorted(rows))
                 self.tables[kind] = []
         if self.bare:
-            connection.executemany(BARE_INSERT, self.bare)
+            BARE_INSERT.run(connection, self.bare)
             self.bare = []
         if self.composite:
-            connection.executemany(COMPOSITE_INSERT, self.composite)
+            COMPOSITE_INSERT.run(connection, self.composite)
             self.composite = []
         if self.words:
-            connection.executemany("INSERT INTO word(rowid,words) VALUES(?,?)", self.words)
+            WORDS_INSERT.run(connection, self.words)
             self.words = []
 
     def replace(self, connection: apsw.Connection, key: int) -> None:
@@ -81,16 +82,17 @@ class Rows:
         )
         connection.execute("DELETE FROM word WHERE rowid=?", (key,))
         if self.words:
-            connection.execute("INSERT INTO word(rowid,words) VALUES(?,?)", self.words[0])
+            WORDS_INSERT.run(connection, self.words)
 
 
+WORDS_INSERT = Insert("word", ("rowid", "words"))
 INSERTS = {kind: table.insert for kind, table in TABLES.items()}
 REMOVES = {kind: table.remove for kind, table in TABLES.items()}
 OF_KEYS = {kind: table.of_key for kind, table in TABLES.items()}
 
 
 def _replace(
-    connection: apsw.Connection, of_key: str, remove: str, insert: str, key: int, rows: list[Row]
+    connection: apsw.Connection, of_key: str, remove: str, insert: Insert, key: int, rows: list[Row]
 ) -> None:
     old = set(connection.execute(of_key, (key,)).fetchall())
     if not old and not rows:
@@ -98,7 +100,7 @@ def _replace(
     new = set(rows)
     if old != new:
         connection.executemany(remove, old - new)
-        connection.executemany(insert, new - old)
+        insert.run(connection, list(new - old))
 
 
 def word_token(param: int, word: str) -> str:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhirserver.search.expression import Kind
+from fhirserver.storage.sqlite.insert import Insert
+
+IGNORE = "ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,8 @@ class Table:
         return f"INDEXED BY {next(name for name, led in self.seconds if led == field)}"
 
     @property
-    def insert(self) -> str:
-        marks = ",".join("?" * len(self.columns))
-        columns = ",".join(self.columns)
-        return f"INSERT INTO {self.name}({columns}) VALUES({marks}) ON CONFLICT DO NOTHING"
+    def insert(self) -> Insert:
+        return Insert(self.name, self.columns, IGNORE)
 
     @property
     def remove(self) -> str:
@@ -87,17 +88,14 @@ TABLES: dict[Kind, Table] = {
 
 #: Values without a searchable field: they count for `:missing` alone.
 BARE = Table("bare", ("key",), ("INTEGER",))
-BARE_INSERT = "INSERT INTO bare(param,key) VALUES(?,?) ON CONFLICT DO NOTHING"
+BARE_INSERT = Insert("bare", ("param", "key"), IGNORE)
 BARE_REMOVE = "DELETE FROM bare WHERE param=? AND key=?"
 BARE_OF_KEY = "SELECT param,key FROM bare WHERE key=?"
 
 #: Each component of a composite entry is a row: `element` tells the elements of one resource
 #: apart, v0..v4 are the fields of the component's kind in the order of its table.
 COMPOSITE_COLUMNS = ("param", "component", "v0", "key", "element", "v1", "v2", "v3", "v4")
-COMPOSITE_INSERT = (
-    f"INSERT INTO composite({','.join(COMPOSITE_COLUMNS)}) VALUES(?,?,?,?,?,?,?,?,?)"
-    " ON CONFLICT DO NOTHING"
-)
+COMPOSITE_INSERT = Insert("composite", COMPOSITE_COLUMNS, IGNORE)
 COMPOSITE_REMOVE = "DELETE FROM composite WHERE " + " AND ".join(
     f"{column}=?" for column in COMPOSITE_COLUMNS
 )

@@ -3,6 +3,9 @@
 A unit is judged (versions expected, selections) before it writes anything, so a refused unit
 leaves nothing behind and needs no savepoint. Whatever else goes wrong rolls the whole transaction
 back, and its units are done again in two halves, down to the one at fault.
+
+Rows are collected and written some hundred at a time: each statement gives up the interpreter's
+lock and has to wait for it again, up to 5 ms where the event loop is busy.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import apsw
 from fhirserver.model.version import ABSENT, ANY, Version
 from fhirserver.storage.interface import SelectionChanged, Selects, VersionConflict
 from fhirserver.storage.sqlite.connection import Budget, connect
+from fhirserver.storage.sqlite.insert import Insert
 from fhirserver.storage.sqlite.log import Log
 from fhirserver.storage.sqlite.names import Names
 from fhirserver.storage.sqlite.rows import Rows, add_rows
@@ -54,9 +58,7 @@ REFUSALS = (VersionConflict, SelectionChanged, RepeatedResource, TimeoutError)
 CURRENT = (
     "SELECT key,version,updated,seq,method,content IS NULL FROM resource WHERE type=? AND id=?"
 )
-CREATE = (
-    "INSERT INTO resource(key,type,id,version,updated,seq,method,content) VALUES(?,?,?,?,?,?,?,?)"
-)
+CREATE = Insert("resource", ("key", "type", "id", "version", "updated", "seq", "method", "content"))
 ARCHIVE = (
     "INSERT INTO history(seq,key,type,id,version,updated,until,method,content)"
     " SELECT seq,key,type,id,version,updated,?,method,content FROM resource WHERE key=?"
@@ -88,6 +90,8 @@ class Writer:
         self._rows = Rows()
         self.log = Log()
         self._staged: set[int] = set()
+        self._created: dict[tuple[int, str], tuple[Any, ...]] = {}
+        self._careful = False
         self._now = self._seq = self._key = 0
         self._instant = (0, "")
         self._wal_pages = 0
@@ -169,10 +173,15 @@ class Writer:
             busy.__cause__ = error
             return [busy] * len(works)
         except Exception as error:
-            if len(works) == 1:
+            if len(works) == 1 and self._careful:
                 return [error]
         half = len(works) // 2
-        return self._transact(works[:half]) + self._transact(works[half:])
+        parts = [works[:half], works[half:]] if half else [works]
+        careful, self._careful = self._careful, True
+        try:
+            return [result for part in parts for result in self._transact(part)]
+        finally:
+            self._careful = careful
 
     def _transaction(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         connection = self.connection
@@ -192,6 +201,7 @@ class Writer:
         except BaseException:
             self._rows = Rows()
             self._staged.clear()
+            self._created.clear()
             self.log.forget()
             self.names.forget()
             self._searcher.forget()
@@ -216,6 +226,9 @@ class Writer:
         self._now = max(now - now % 1000, updated)
 
     def flush(self) -> None:
+        if self._created:
+            CREATE.run(self.connection, list(self._created.values()))
+            self._created.clear()
         if self._rows:
             self._rows.write(self.connection)
         self._staged.clear()
@@ -230,10 +243,18 @@ class Writer:
             raise RepeatedResource("a commit names a resource twice")
         before = []
         for change in changes:
-            type = names.type(change.type)
-            row = None if type is None else execute(CURRENT, (type, change.id)).fetchone()
-            before.append(row)
             expect = change.expect
+            type = names.type(change.type)
+            # A POST comes with an id made for it. Should it be there all the same, the insert
+            # fails and the units are done again with care.
+            new = expect == ABSENT and change.method == "POST" and not self._careful
+            if type is not None and (type, change.id) in self._created:
+                self.flush()
+                new = False
+            row = None
+            if type is not None and not new:
+                row = execute(CURRENT, (type, change.id)).fetchone()
+            before.append(row)
             if expect == ANY:
                 continue
             if expect == ABSENT:
@@ -287,7 +308,8 @@ class Writer:
             key, version = row[0], row[1] + 1
         stamped = None if content is None else content.stamp(version, self._stamp(now))
         if row is None:
-            execute(CREATE, (key, type, change.id, 1, now, seq, change.method, stamped))
+            created = (key, type, change.id, 1, now, seq, change.method, stamped)
+            self._created[type, change.id] = created
             add_rows(self.names, type, key, change.entries, self._rows)
             self._staged.add(key)
         else:
