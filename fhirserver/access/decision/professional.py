@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fhirserver.access.decision import registrar
 from fhirserver.access.decision.build import (
     NOTHING,
     all_of,
@@ -24,7 +25,7 @@ from fhirserver.access.decision.drafts import expression as drafts
 from fhirserver.access.decision.labels import expression as labels
 from fhirserver.access.decision.ownership import authored, belongs
 from fhirserver.access.decision.tables import resource_types, structured_types
-from fhirserver.search.expression import Kind, Present
+from fhirserver.search.expression import Kind, Nothing, Present
 
 if TYPE_CHECKING:
     from fhirserver.access.decision.rights import Rights
@@ -66,11 +67,18 @@ def trusted(situation: Situation, rights: Rights, type: str) -> Expression:
 
 
 def permission(situation: Situation, rights: Rights, action: str, type: str) -> Expression | None:
+    kept = registrar.permission(situation, action, type)
+    given = _permission(situation, rights, action, type)
+    if isinstance(kept, Nothing):
+        return given
+    return kept if given is None else any_of(given, kept)
+
+
+def _permission(situation: Situation, rights: Rights, action: str, type: str) -> Expression | None:
     if action in "rs":
         return visible(situation, rights, type)
-    registrar = situation.caller.client in situation.settings.registrars
     if type in ("Patient", "RelatedPerson"):
-        return belongs(type, rights.feeds) if registrar and action in "cu" else None
+        return None
     if type == "Consent":
         collects = action == "c" and situation.settings.professionals_collect_consent
         return belongs(type, rights.feeds) if collects else None
