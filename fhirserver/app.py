@@ -22,7 +22,7 @@ from fhirserver.access.caller import Caller, Role
 from fhirserver.access.decision.listing import PUBLIC as PUBLIC_TYPES
 from fhirserver.access.notice.notifier import Notifier
 from fhirserver.access.notice.sender import FolderSender, SmtpSender
-from fhirserver.access.permit import permit, permit_anyone
+from fhirserver.access.permit import AccessSettings, permit, permit_anyone
 from fhirserver.access.store import PermittedStore
 from fhirserver.auth import bearer
 from fhirserver.auth.configuration import Configuration
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from fhirserver.catalogue import Registrar
     from fhirserver.interaction.service import Service
     from fhirserver.rest.endpoint import Admit
+    from fhirserver.space import SpaceSettings
     from fhirserver.storage.interface import Store
 
 PATH = "/fhir"
@@ -104,13 +105,23 @@ def services_of(settings: Settings, store: Store, indexer: Indexer) -> tuple[Ser
     from fhirserver import catalogue, diary, messaging, record, space
 
     return (
-        space.SERVICE,
+        space.service(_space(settings)),
         record.SERVICE,
         diary.SERVICE,
         messaging.service(
             _notifier(settings, store, indexer) if settings.auth == "smart" else None
         ),
         catalogue.service(_registrar(settings, store)),
+    )
+
+
+def _space(settings: Settings) -> SpaceSettings:
+    from fhirserver.space import SpaceSettings
+    from fhirserver.space.phases import french, parse
+
+    phases = parse(settings.opening_phases) if settings.opening_phases else french()
+    return SpaceSettings(
+        phases=phases, objection_weeks=settings.objection_weeks, seconds=settings.space_seconds
     )
 
 
@@ -242,7 +253,8 @@ def build(settings: Settings) -> Dispatcher:
                 server = _authorization_server(configuration, store, registry)
                 authorization.append(server)
                 context, audit = audited(store, context, settings)
-                admitting.append(_admitting(audit.store, context, settings.fhir_url))
+                access = AccessSettings(registrars=frozenset(settings.registrars))
+                admitting.append(_admitting(audit.store, context, settings.fhir_url, access))
                 await audit.start()
                 tasks.append(asyncio.create_task(audit.run()))
                 cross_origin.allow(await server.clients.origins())
@@ -304,14 +316,21 @@ def _authorization_server(
     return AuthorizationServer(configuration, store, registry, now)
 
 
-def _admitting(store: Store, context: Context, audience: str) -> Admit:
+def _admitting(
+    store: Store, context: Context, audience: str, access: AccessSettings
+) -> Admit:
     """Lets a caller with a token in, to what the caller may see and write."""
     entries = context.indexer.entries
 
     async def admit(headers: Mapping[bytes, bytes], context: Context, request_id: str) -> Context:
         caller = await bearer.caller(headers, store, audience, request_id)
         permitted = await permit(
-            store, caller, entries=entries, registry=context.registry, clock=context.clock
+            store,
+            caller,
+            entries=entries,
+            registry=context.registry,
+            clock=context.clock,
+            settings=access,
         )
         return replace(context, store=permitted, caller=caller)
 

@@ -122,6 +122,24 @@ class Settings(BaseSettings):
         default="no-reply@localhost", description="Sender address of the notices"
     )
 
+    # The spaces
+    registrars: Names = Field(
+        default=(),
+        description="Client ids of those who keep identities and write Patient, RelatedPerson and "
+        "openings, comma-separated",
+    )
+    opening_phases: Names = Field(
+        default=(),
+        description="From when spaces are opened where, e.g. 31:2026-01-01,*:2027-01-01. "
+        "Unset: the French dates (terminology/space/opening-phases.json)",
+    )
+    objection_weeks: int = Field(
+        default=6, ge=0, le=52, description="Weeks in which a person may object to their space"
+    )
+    space_seconds: float = Field(
+        default=60.0, gt=0, description="How often spaces that are due are opened or erased"
+    )
+
     # What it says of itself
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level of what is logged"
@@ -133,6 +151,21 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("registrars", "opening_phases", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("opening_phases")
+    @classmethod
+    def _phases(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from fhirserver.space.phases import parse
+
+        parse(value)
         return value
 
     @field_validator("trusted_proxies")

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from fhirserver.interaction.service import Service
+from fhirserver.interaction.service import Job, Service
+from fhirserver.space.due import open_due
 from fhirserver.space.identity import IdentityBehaviour
+from fhirserver.space.opening import OpeningBehaviour
+from fhirserver.space.settings import SpaceSettings
 
-SERVICE = Service("space", behaviours=(IdentityBehaviour(),))
 
-__all__ = ["SERVICE"]
+def service(settings: SpaceSettings) -> Service:
+    """The service as the operator has set it."""
+    return Service(
+        "space",
+        behaviours=(
+            IdentityBehaviour(),
+            OpeningBehaviour(settings.phases, settings.objection_weeks),
+        ),
+        jobs=(Job("space-opening", settings.seconds, open_due),),
+    )
+
+
+__all__ = ["SpaceSettings", "service"]
