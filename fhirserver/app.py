@@ -316,9 +316,7 @@ def _authorization_server(
     return AuthorizationServer(configuration, store, registry, now)
 
 
-def _admitting(
-    store: Store, context: Context, audience: str, access: AccessSettings
-) -> Admit:
+def _admitting(store: Store, context: Context, audience: str, access: AccessSettings) -> Admit:
     """Lets a caller with a token in, to what the caller may see and write."""
     entries = context.indexer.entries
 
