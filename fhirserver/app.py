@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from fhirserver.auth.server import AuthorizationServer
     from fhirserver.catalogue import Registrar
     from fhirserver.interaction.service import Service
+    from fhirserver.messaging.gateway.settings import GatewaySettings
     from fhirserver.rest.endpoint import Admit
     from fhirserver.space import SpaceSettings
     from fhirserver.storage.interface import Store
@@ -109,7 +110,8 @@ def services_of(settings: Settings, store: Store, indexer: Indexer) -> tuple[Ser
         record.SERVICE,
         diary.SERVICE,
         messaging.service(
-            _notifier(settings, store, indexer) if settings.auth == "smart" else None
+            _notifier(settings, store, indexer) if settings.auth == "smart" else None,
+            _gateway(settings),
         ),
         catalogue.service(_registrar(settings, store)),
     )
@@ -354,6 +356,18 @@ def audited(store: Store, context: Context, settings: Settings) -> tuple[Context
     )
     behaviours = (AppendOnlyBehaviour(), *context.behaviours)
     return replace(context, audit=service.audit, behaviours=behaviours), service
+
+
+def _gateway(settings: Settings) -> GatewaySettings:
+    from fhirserver.messaging.gateway.settings import GatewaySettings
+
+    return GatewaySettings(
+        listen=settings.mssante_listen or "",
+        peers=settings.mssante_peers,
+        server=settings.mssante_server or "",
+        domain=settings.mssante_domain,
+        software=settings.mssante_nil,
+    )
 
 
 def _notifier(settings: Settings, store: Store, indexer: Indexer) -> Notifier:

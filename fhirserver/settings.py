@@ -122,6 +122,27 @@ class Settings(BaseSettings):
         default="no-reply@localhost", description="Sender address of the notices"
     )
 
+    # Secure mail of professionals (MSSanté); off unless set
+    mssante_listen: str | None = Field(
+        default=None,
+        description="host:port where the mail server of MSSanté hands over mail to citizens, "
+        "e.g. 127.0.0.1:2525",
+    )
+    mssante_peers: Names = Field(
+        default=("127.0.0.1", "::1"),
+        description="Addresses or networks that may hand over mail, comma-separated",
+    )
+    mssante_server: str | None = Field(
+        default=None,
+        description="Mail server that takes citizens' messages, e.g. smtp://127.0.0.1:2526",
+    )
+    mssante_domain: str = Field(
+        default="patient.mssante.fr", description="Domain of the citizens' mail addresses"
+    )
+    mssante_nil: str = Field(
+        default="", description="Number this software is registered by (header X-MSS-NIL)"
+    )
+
     # The spaces
     registrars: Names = Field(
         default=(),
@@ -146,11 +167,29 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "console"] = Field(default="json", description="Form of log lines")
 
-    @field_validator("notices", "trusted_proxies", "cors_origins", "fetch_hosts", mode="before")
+    @field_validator(
+        "notices", "trusted_proxies", "cors_origins", "fetch_hosts", "mssante_peers", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("mssante_listen")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value:
+            host, _, port = value.rpartition(":")
+            if not host or not port.isdecimal() or int(port) > 65535:
+                raise ValueError("must be host:port")
+        return value or None
+
+    @field_validator("mssante_peers")
+    @classmethod
+    def _peers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network, strict=False)
         return value
 
     @field_validator("registrars", "opening_phases", mode="before")

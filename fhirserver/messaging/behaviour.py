@@ -20,7 +20,7 @@ from fhirserver.messaging.rules import refused
 from fhirserver.messaging.writer import CITIZEN_ROLES, writer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fhirserver.interaction.context import Context, Draft
     from fhirserver.messaging.message import Message
@@ -90,38 +90,40 @@ class MessageBehaviour:
                 "completed.",
                 "status",
             )
-        return await self._sent(ctx, replace(draft, resource=resource), writer, together)
+        return await sent(ctx, replace(draft, resource=resource), writer, together)
 
-    async def _sent(
-        self, ctx: Context, draft: Draft, writer: Writer, together: dict[str, Message]
-    ) -> tuple[Draft, Draft | None]:
-        assert draft.resource is not None
-        resource = draft.resource
-        message = message_of(resource, ctx.local_bases)
-        place = await rules.place_of(ctx, message, writer, together)
-        resource = sending.placed(resource, message, place)
-        message = message_of(resource, ctx.local_bases)
-        resource = sending.addressed(resource, message, place)
-        message = message_of(resource, ctx.local_bases)
-        if kind(message.subject) != "Patient":
-            raise refused(
-                "The subject of a message is the citizen in whose space it is.", "subject"
-            )
-        if message.by_citizen:
-            allowed = await rules.check_citizen(ctx, message, place, writer, together)
-        else:
-            allowed = await rules.check_professional(ctx, draft.id, message, place)
+
+async def sent(
+    ctx: Context, draft: Draft, writer: Writer, together: Mapping[str, Message]
+) -> tuple[Draft, Draft | None]:
+    """A message that is to go off, checked and completed; and the change of its thread's first
+    message, where there is one. Raises Unprocessable and Forbidden."""
+    assert draft.resource is not None
+    resource = draft.resource
+    message = message_of(resource, ctx.local_bases)
+    place = await rules.place_of(ctx, message, writer, together)
+    resource = sending.placed(resource, message, place)
+    message = message_of(resource, ctx.local_bases)
+    resource = sending.addressed(resource, message, place)
+    message = message_of(resource, ctx.local_bases)
+    if kind(message.subject) != "Patient":
+        raise refused("The subject of a message is the citizen in whose space it is.", "subject")
+    if message.by_citizen:
+        allowed = await rules.check_citizen(ctx, message, place, writer, together)
+    else:
+        allowed = await rules.check_professional(ctx, draft.id, message, place)
+    if not writer.gateway:
         await attachments.check(ctx, resource, writer.open)
-        if not writer.open:
-            resource = await attachments.inlined(ctx, resource)
-        resource = sending.stamped(resource, message, writer, ctx.clock())
-        message = message_of(resource, ctx.local_bases)
-        draft = replace(draft, resource=resource, selects=(*draft.selects, *allowed.selects))
-        if not message.by_professional:
-            return draft, None
-        if not place.root:
-            return ending.opened(draft), None
-        return draft, _root_change(message, place)
+    if not writer.open:
+        resource = await attachments.inlined(ctx, resource)
+    resource = sending.stamped(resource, message, writer, ctx.clock())
+    message = message_of(resource, ctx.local_bases)
+    draft = replace(draft, resource=resource, selects=(*draft.selects, *allowed.selects))
+    if not message.by_professional:
+        return draft, None
+    if not place.root:
+        return ending.opened(draft), None
+    return draft, _root_change(message, place)
 
 
 def _root_change(message: Message, place: Place) -> Draft | None:

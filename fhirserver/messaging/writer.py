@@ -12,7 +12,7 @@ from fhirserver.access.caller import Caller, Role
 from fhirserver.access.decision.build import all_of
 from fhirserver.access.decision.consents import names_caller, refusal
 from fhirserver.access.decision.settings import AccessSettings
-from fhirserver.access.permit import situation_of
+from fhirserver.access.permit import feeding, select_patient, situation_of
 from fhirserver.messaging.message import kind, pair
 from fhirserver.model.json import decode_stored
 from fhirserver.search.expression import Identity, Query
@@ -35,6 +35,7 @@ class Writer:
     proxy: bool = False
     signs: tuple[str, ...] = ()
     patient: str = ""
+    gateway: bool = False  # it came by mail: the gateway has checked what is attached
 
     def is_party(self, references: tuple[str, ...]) -> bool:
         """Whether one of `references` is the writer, or the citizen whom a proxy acts for."""
@@ -76,6 +77,16 @@ async def is_blocked(ctx: Context, professional: str, patient: str) -> bool:
     refused = refusal(situation, names_caller(situation))
     query = Query(("Patient",), all_of(Identity((pair(patient)[1],)), refused))
     return await ctx.as_server.store.count(query, 1) > 0
+
+
+async def may_feed(ctx: Context, professional: str, patient: str) -> bool:
+    """Whether the space is open, and its holder has not opposed that they write into it."""
+    organization = await _organization(ctx, professional)
+    person = "" if kind(professional) == "Organization" else professional
+    caller = Caller(Role.PROFESSIONAL, fhir_user=person, organization=organization)
+    situation = await _situation(ctx, caller)
+    store = cast("Store", ctx.as_server.store)
+    return await select_patient(store, pair(patient)[1], all_of(*feeding(situation)))
 
 
 async def _situation(ctx: Context, caller: Caller) -> Situation:

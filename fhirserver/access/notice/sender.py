@@ -78,11 +78,15 @@ class SmtpSender:
 
     async def send(self, address: str, id: str) -> None:
         try:
-            await asyncio.to_thread(self._send, message(address, id, self._sender))
+            await self.deliver(message(address, id, self._sender), address)
         except smtplib.SMTPException as error:
             raise OSError(f"the mail server refused: {type(error).__name__}") from error
 
-    def _send(self, mail: EmailMessage) -> None:
+    async def deliver(self, mail: EmailMessage, address: str) -> None:
+        """Hand over any mail for one address. Raises OSError (also SMTPException, which is one)."""
+        await asyncio.to_thread(self._send, mail, address)
+
+    def _send(self, mail: EmailMessage, address: str) -> None:
         context = ssl.create_default_context()
         if self._tls:
             client: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -99,4 +103,4 @@ class SmtpSender:
                     raise OSError("the mail server offers no TLS: the password is not sent")
             if self._user:
                 client.login(self._user, self._password)
-            client.send_message(mail)
+            client.send_message(mail, to_addrs=[address])
