@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fhirserver.diary.appointment.behaviour import SETTLING, AppointmentBehaviour
+from fhirserver.diary.appointment.expiry import EXPIRY
 from fhirserver.interaction.service import Service
 
-SERVICE = Service("diary")
+SERVICE = Service("diary", behaviours=(AppointmentBehaviour(),), jobs=(SETTLING, EXPIRY))
 
 __all__ = ["SERVICE"]

@@ -7,6 +7,7 @@ from fhirserver.operation.end_thread import end_thread
 from fhirserver.operation.everything import everything
 from fhirserver.operation.explain_access import explain_access
 from fhirserver.operation.file_attachment import file_attachment
+from fhirserver.operation.immds_forecast import immds_forecast
 from fhirserver.operation.mark_read import mark_read
 from fhirserver.operation.meta import meta, meta_add, meta_delete
 from fhirserver.operation.reindex import reindex, reindex_status
@@ -51,6 +52,14 @@ OPERATIONS: dict[str, Operation] = {
             types=frozenset({"Communication"}),
             affects_state=True,
             get=False,
+        ),
+        Operation(
+            "immds-forecast",
+            immds_forecast,
+            "http://hl7.org/fhir/us/immds/OperationDefinition/ImmDSForecastOperation",
+            system=True,
+            instance=True,
+            types=frozenset({"Patient"}),
         ),
         Operation(
             "mark-read",

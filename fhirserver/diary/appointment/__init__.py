@@ -1,0 +1,1 @@
+"""Appointments: their slots, their states, the calendar of a citizen."""

@@ -1,0 +1,2 @@
+"""Vaccination: what was given, what it counts for, and what is due by the French calendar
+(docs/vaccination.md)."""

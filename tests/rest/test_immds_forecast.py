@@ -1,0 +1,175 @@
+"""$immds-forecast over HTTP (https://hl7.org/fhir/us/immds/OperationDefinition-ImmDSForecastOperation.html)."""
+
+from __future__ import annotations
+
+import pytest
+from over_http import FHIR_JSON, outcome_of
+
+CIS = "urn:oid:1.2.250.1.213.2.3.1"
+HEXYON, PRIORIX, VARIVAX = "60645557", "61896473", "69201849"
+
+
+def given(day, code=HEXYON, system=CIS, **elements):
+    return {
+        "resourceType": "Immunization",
+        "status": "completed",
+        "vaccineCode": {"coding": [{"system": system, "code": code}]},
+        "occurrenceDateTime": day,
+        **elements,
+    }
+
+
+def child(birth="2026-01-10", **elements):
+    return {"resourceType": "Patient", "birthDate": birth, "gender": "female", **elements}
+
+
+def asked(on="2026-06-15", patient=None, immunizations=(), **others):
+    parameter = [
+        {"name": "assessmentDate", "valueDate": on},
+        {"name": "patient", "resource": patient or child()},
+        *({"name": "immunization", "resource": one} for one in immunizations),
+        *({"name": name, "resource": one} for name, many in others.items() for one in many),
+    ]
+    return {"resourceType": "Parameters", "parameter": parameter}
+
+
+def forecast(fhir, **elements):
+    response = fhir.post("/$immds-forecast", json=asked(**elements), headers=FHIR_JSON)
+    assert response.status_code == 200, response.text
+    return read(response.json())
+
+
+def read(answer):
+    assert answer["resourceType"] == "Parameters"
+    named = [(p["name"], p["resource"]) for p in answer["parameter"]]
+    recommendations = [r for n, r in named if n == "recommendation"]
+    assert len(recommendations) == 1
+    return [r for n, r in named if n == "evaluation"], recommendations[0]
+
+
+def of_disease(recommendation, code):
+    return [
+        r for r in recommendation["recommendation"]
+        if r["targetDisease"]["coding"][0]["code"] == code
+    ]  # fmt: skip
+
+
+def codes(concept):
+    return [coding["code"] for coding in concept["coding"]]
+
+
+def dates(recommendation):
+    return {
+        criterion["code"]["coding"][0]["code"]: criterion["value"]
+        for criterion in recommendation["dateCriterion"]
+    }
+
+
+def test_hexavalent_at_two_months_makes_the_second_dose_due_at_four(fhir):
+    evaluations, recommendation = forecast(
+        fhir, on="2026-05-10", immunizations=[given("2026-03-10", id="first")]
+    )
+    (tetanus,) = of_disease(recommendation, "76902006")
+    assert codes(tetanus["forecastStatus"]) == ["due", "notComplete"]
+    assert dates(tetanus) == {
+        "30981-5": "2026-05-10",
+        "30980-7": "2026-05-10",
+        "59778-1": "2026-06-10",
+    }
+    assert tetanus["doseNumberPositiveInt"] == 2
+    assert tetanus["seriesDosesPositiveInt"] == 3
+    assert tetanus["supportingImmunization"] == [{"reference": "Immunization/first"}]
+    assert "mandatory" in [code for reason in tetanus["forecastReason"] for code in codes(reason)]
+    assert len(evaluations) == 6  # one for each disease of the hexavalent vaccine
+    assert {codes(e["doseStatus"])[0] for e in evaluations} == {"valid"}
+    assert {e["immunizationEvent"]["reference"] for e in evaluations} == {"Immunization/first"}
+
+
+def test_measles_dose_before_twelve_months_does_not_count(fhir):
+    evaluations, recommendation = forecast(
+        fhir, on="2027-02-01", immunizations=[given("2026-10-10", PRIORIX)]
+    )
+    measles = [e for e in evaluations if codes(e["targetDisease"]) == ["14189004"]]
+    assert [codes(e["doseStatus"]) for e in measles] == [["notvalid"]]
+    assert codes(measles[0]["doseStatusReason"][0]) == ["tooyoung", "tooyoung", "outsidesched"]
+    (due,) = of_disease(recommendation, "14189004")
+    assert due["doseNumberPositiveInt"] == 1
+    assert dates(due)["30980-7"] == "2027-01-10"
+
+
+def test_answer_tells_its_ruleset(fhir):
+    evaluations, recommendation = forecast(fhir, immunizations=[given("2026-03-10")])
+    for resource in (*evaluations, recommendation):
+        (extension,) = resource["extension"]
+        assert extension["url"].endswith("/StructureDefinition/vaccination-ruleset")
+        assert extension["valueCanonical"].endswith("calendrier-vaccinal-fr|2026.1")
+
+
+def test_answer_is_valid_fhir(fhir):
+    unknown = given("2026-04-01", "99", "http://hl7.org/fhir/sid/cvx", patient={"display": "x"})
+    event = given("2026-03-10", patient={"display": "x"})
+    evaluations, recommendation = forecast(fhir, immunizations=[event, unknown])
+    assert len(evaluations) == 7
+    for resource in (*evaluations, recommendation):
+        response = fhir.post(
+            f"/{resource['resourceType']}/$validate", json=resource, headers=FHIR_JSON
+        )
+        issues = response.json()["issue"]
+        assert not [i for i in issues if i["severity"] in ("error", "fatal")], (issues, resource)
+
+
+def test_unknown_vaccine_is_reported(fhir):
+    evaluations, _ = forecast(fhir, immunizations=[given("2026-04-01", "424242", id="strange")])
+    (only,) = evaluations
+    assert codes(only["doseStatus"]) == ["notvalid"]
+    assert codes(only["doseStatusReason"][0]) == ["unknown-vaccine"]
+    assert only["immunizationEvent"] == {"reference": "Immunization/strange"}
+
+
+def test_xml_is_taken_and_given(fhir):
+    body = (
+        '<Parameters xmlns="http://hl7.org/fhir">'
+        '<parameter><name value="assessmentDate"/><valueDate value="2026-06-15"/></parameter>'
+        '<parameter><name value="patient"/><resource><Patient>'
+        '<birthDate value="2026-01-10"/></Patient></resource></parameter></Parameters>'
+    )
+    headers = {"content-type": "application/fhir+xml", "accept": "application/fhir+xml"}
+    response = fhir.post("/$immds-forecast", content=body, headers=headers)
+    assert response.status_code == 200
+    assert b"<ImmunizationRecommendation" in response.content
+
+
+BAD = {
+    "no body": (None, 400, "$immds-forecast takes a Parameters resource"),
+    "no date": ({"drop": "assessmentDate"}, 400, "assessmentDate is needed"),
+    "no patient": ({"drop": "patient"}, 400, "patient is needed"),
+    "partial date": ({"on": "2026"}, 400, "whole date"),
+    "unknown parameter": ({"observations": [child()]}, 400, "no parameter observations"),
+    "wrong type": ({"immunization": [child()]}, 400, "must be a resource Immunization"),
+    "no birth date": ({"patient": {"resourceType": "Patient"}}, 422, "birthDate"),
+    "bad birth date": ({"patient": child("2026-13-01")}, 422, "no date"),
+    "born later": ({"patient": child("2026-07-01")}, 422, "before the birth"),
+    "bad status": ({"immunizations": [given("2026-03-10", status="done")]}, 422, "status"),
+    "no vaccine": (
+        {"immunizations": [{**given("2026-03-10"), "vaccineCode": None}]},
+        422,
+        "needed",
+    ),
+    "bad day": ({"immunizations": [given("10.3.2026")]}, 422, "no date"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_with_its_place(fhir, case):
+    change, status, text = BAD[case]
+    body = None
+    if change is not None:
+        dropped = change.get("drop")
+        body = asked(**{k: v for k, v in change.items() if k != "drop"})
+        body["parameter"] = [p for p in body["parameter"] if p["name"] != dropped]
+    sent = {"json": body, "headers": FHIR_JSON} if body else {}
+    response = fhir.post("/$immds-forecast", **sent)
+    issue = outcome_of(response, status)["issue"][0]
+    assert text in issue["diagnostics"]
+    if body is not None:
+        assert issue["expression"][0].startswith("Parameters.parameter")
