@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fhirserver.operation.book import book
 from fhirserver.operation.call import Call, Operation
 from fhirserver.operation.end_thread import end_thread
 from fhirserver.operation.everything import everything
 from fhirserver.operation.explain_access import explain_access
 from fhirserver.operation.file_attachment import file_attachment
+from fhirserver.operation.find import find
+from fhirserver.operation.hold import hold
 from fhirserver.operation.immds_forecast import immds_forecast
 from fhirserver.operation.mark_read import mark_read
 from fhirserver.operation.meta import meta, meta_add, meta_delete
@@ -15,6 +18,7 @@ from fhirserver.operation.thread import thread
 from fhirserver.operation.validate import validate
 
 _HL7 = "http://hl7.org/fhir/OperationDefinition/"
+_SCHEDULING = "https://profiles.ihe.net/ITI/Scheduling/OperationDefinition/"
 _OWN = "http://fhirserver.example/OperationDefinition/"
 
 OPERATIONS: dict[str, Operation] = {
@@ -60,6 +64,34 @@ OPERATIONS: dict[str, Operation] = {
             system=True,
             instance=True,
             types=frozenset({"Patient"}),
+        ),
+        Operation(
+            "find",
+            find,
+            _SCHEDULING + "appointment-find",
+            type=True,
+            instance=True,
+            types=frozenset({"Appointment", "Schedule"}),
+        ),
+        Operation(
+            "hold",
+            hold,
+            _SCHEDULING + "appointment-hold",
+            type=True,
+            instance=True,
+            types=frozenset({"Appointment", "Slot"}),
+            affects_state=True,
+            get=False,
+        ),
+        Operation(
+            "book",
+            book,
+            _SCHEDULING + "appointment-book",
+            type=True,
+            instance=True,
+            types=frozenset({"Appointment", "Slot"}),
+            affects_state=True,
+            get=False,
         ),
         Operation(
             "mark-read",
