@@ -14,9 +14,8 @@ from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import attempts, commit
 from fhirserver.messaging import thread
 from fhirserver.messaging.codes import THREAD_STATE, THREAD_STATUS
-from fhirserver.messaging.message import message_of, thread_state, with_extensions
+from fhirserver.messaging.message import came_after, message_of, thread_state, with_extensions
 from fhirserver.messaging.sending import ended_state, with_element
-from fhirserver.model.dates import interval
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:
@@ -88,23 +87,13 @@ async def settle(ctx: Context, version: Version) -> None:
         if found is None:
             return
         state = thread_state(found[1].resource)
-        if state.ended == message.ends_thread or not _after(message.sent, state.date):
+        if state.ended == message.ends_thread or not came_after(message.sent, state.date):
             return
         draft = state_draft(found[0], message.ends_thread, message.sent, message.sender)
         await commit(ctx, [draft])
 
     if root:
         await attempts(ctx, attempt)
-
-
-def _after(sent: str, date: str) -> bool:
-    """Whether a message came after what made the thread be as it is."""
-    if not date:
-        return True
-    try:
-        return interval(sent)[0] > interval(date)[0]
-    except ValueError:
-        return False
 
 
 def opened(draft: Draft) -> Draft:

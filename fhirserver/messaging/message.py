@@ -20,6 +20,7 @@ from fhirserver.messaging.codes import (
     THREAD_STATE,
     UNREAD,
 )
+from fhirserver.model.dates import interval
 from fhirserver.model.references import parse
 
 if TYPE_CHECKING:
@@ -138,6 +139,16 @@ def thread_state(root: Resource) -> ThreadState:
             _words(root.get("statusReason")),
         )
     return ThreadState()
+
+
+def came_after(one: str, other: str) -> bool:
+    """Whether the dateTime `one` is later than `other`; anything is later than none."""
+    if not other:
+        return True
+    try:
+        return interval(one)[0] > interval(other)[0]
+    except ValueError:
+        return False
 
 
 def extensions(element: Mapping[str, Any], url: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from fhirserver.errors import Forbidden, Issue, Unprocessable
 from fhirserver.messaging import thread
 from fhirserver.messaging.codes import CITIZENS, PROFESSIONALS
-from fhirserver.messaging.message import kind, pair, thread_state
+from fhirserver.messaging.message import came_after, kind, pair, thread_state
 from fhirserver.messaging.writer import capacities, is_blocked
 from fhirserver.model.json import decode_stored
 
@@ -125,6 +125,8 @@ async def _answers(
     if place.first is None:
         return Allowed()
     state = thread_state(place.first.resource)
+    if state.ended and writer.open and message.sent and came_after(state.date, message.sent):
+        return Allowed()  # a conversation that is loaded as it was
     if state.ended:
         reason = f" ({state.reason})" if state.reason else ""
         raise refused(

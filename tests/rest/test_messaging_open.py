@@ -7,7 +7,7 @@ import json
 
 import pytest
 from messaging_people import answering, extension, message, unread
-from over_http import outcome_of
+from over_http import FHIR_JSON, ROOT, outcome_of
 
 
 @pytest.fixture
@@ -123,3 +123,32 @@ def test_other_communications_are_left_alone(fhir, tag, shared_data):
         changed = {**example, "payload": [{"contentString": tag}]}
         assert fhir.put(f"Communication/{example['id']}", json=changed).status_code == 200
         assert fhir.delete(f"Communication/{example['id']}").status_code in (200, 204)
+
+
+async def test_the_sample_conversations_are_accepted_in_any_order(in_process):
+    client = await in_process()
+    files = sorted((ROOT / "examples").glob("*.json"), reverse=True)
+    for file in (*files, *reversed(files)):
+        answer = await client.post("", content=file.read_bytes(), headers=FHIR_JSON)
+        assert answer.status_code == 200, (file.name, answer.text[:500])
+
+    async def told(id):
+        whole = (await client.get(f"Communication/{id}/$thread")).json()["parameter"]
+        state = whole[0]["valueCode"]
+        return state, [p["resource"]["id"] for p in whole if p["name"] == "message"]
+
+    hugo = [f"hugo-message-{n}" for n in (1, 2, 3)]
+    assert await told("hugo-message-2") == ("REPLY_BLOCKED", hugo)
+    marcel = [f"marcel-message-{n}" for n in (1, 2, 3)]
+    assert await told("marcel-message-3") == ("REPLY", marcel)
+    waiting = {
+        "Patient/camille-lefevre": 1,
+        "Patient/lea-lefevre": 1,
+        "Patient/marcel-dubois": 1,
+        "Patient/hugo-lefevre": 0,
+        "Practitioner/maelle-rousseau": 1,
+        "RelatedPerson/marcel-aidante": 0,
+    }
+    for mailbox, number in waiting.items():
+        found = await client.get(f"Communication?unread={mailbox}&_summary=count")
+        assert found.json()["total"] == number, mailbox
