@@ -149,11 +149,18 @@ class Publisher:
             "category": [concept("theme", theme)],
             "name": name,
             "coverageArea": [{"identifier": {"system": system("region"), "value": region}}],
-            "characteristic": traits,
+            **({"characteristic": traits} if traits else {}),
         } | more
 
     def request(self, kind="application", status="requested", inputs=None, **more):
         given = {"redirect-uri": CALLBACK} if inputs is None else inputs
+        enclosed = [
+            {
+                "type": concept("input", code),
+                ("valueString" if code == "jwks" else "valueUrl"): value,
+            }
+            for code, value in given.items()
+        ]
         return {
             "resourceType": "Task",
             "status": status,
@@ -161,9 +168,7 @@ class Publisher:
             "code": concept("task", kind),
             "focus": {"reference": self.device},
             "requester": {"reference": self.organization},
-            "input": [
-                {"type": concept("input", code), "valueUrl": value} for code, value in given.items()
-            ],
+            **({"input": enclosed} if enclosed else {}),
         } | more
 
     async def prepare(self, medical=False, purposes=None, exchange=("vaccination",), **described):
