@@ -1,9 +1,9 @@
 """Who may write to whom, and in which thread.
 
 Only professionals and establishments open a first exchange. A citizen answers, or writes anew to
-a professional who wrote before and has not ended the exchange; never to another citizen. A
-professional ends a thread, and opens it again by writing in it. Whom the citizen has blocked
-cannot write.
+a professional who wrote before and has not ended the exchange, or to a pharmacy they have been to;
+never to another citizen. A professional ends a thread, and opens it again by writing in it. Whom
+the citizen has blocked cannot write.
 
 Source: rules of the national secure messaging of citizens (Mon espace santé), as published by the
 Agence du numérique en santé and the health insurance, read in 2026.
@@ -18,6 +18,7 @@ from fhirserver.errors import Forbidden, Issue, Unprocessable
 from fhirserver.messaging import thread
 from fhirserver.messaging.codes import CITIZENS, PROFESSIONALS
 from fhirserver.messaging.message import came_after, kind, pair, thread_state
+from fhirserver.messaging.visited import takes_first_message
 from fhirserver.messaging.writer import capacities, is_blocked
 from fhirserver.model.json import decode_stored
 
@@ -153,6 +154,8 @@ async def _writes_anew(ctx: Context, message: Message, together: Together) -> Al
         root = await thread.open_thread(ctx, message.subject, same)
         if root is not None:
             selects.append(thread.while_open(root))
+            continue
+        if await takes_first_message(ctx, recipient, message.subject):
             continue
         if await thread.wrote(ctx, message.subject, same):
             text = f"{recipient} has ended the exchange; you can write once they write again."

@@ -244,3 +244,68 @@ async def test_who_is_blocked_is_told_what_a_space_says_that_takes_nothing(door)
     gone = await camille.ask("DELETE", f"Consent/{made.json()['id']}")
     assert gone.status_code in (200, 204)
     await doctor.send(message(to=CAMILLE))
+
+
+async def test_a_citizen_writes_first_to_a_pharmacy_they_have_been_to(door):
+    camille = await citizen(door)
+    telecom = [
+        {
+            "extension": [
+                {
+                    "url": "https://hl7.fr/ig/fhir/core/StructureDefinition/"
+                    "fr-core-contact-point-email-type",
+                    "valueCoding": {"code": "MSSANTE"},
+                }
+            ],
+            "system": "email",
+            "value": "officine@mssante.example",
+        }
+    ]
+    sector = {
+        "system": "https://mos.esante.gouv.fr/NOS/TRE_R02-SecteurActivite/FHIR/"
+        "TRE-R02-SecteurActivite",
+        "code": "SA33",
+    }
+
+    async def pharmacy(id, **changed):
+        made = {"resourceType": "Organization", "id": id, "active": True, "name": id,
+                "type": [{"coding": [sector]}], "telecom": telecom} | changed  # fmt: skip
+        await door.put(made)
+
+    async def visit(id):
+        await door.put(
+            {"resourceType": "Encounter", "id": f"visit-{id}", "status": "finished",
+             "class": {"code": "AMB"}, "subject": {"reference": CAMILLE},
+             "serviceProvider": {"reference": f"Organization/{id}"}}
+        )  # fmt: skip
+
+    await pharmacy("visited")
+    await pharmacy("not-visited")
+    await pharmacy("no-mailbox", telecom=[{"system": "phone", "value": "1"}])
+    await pharmacy("no-pharmacy", type=[{"coding": [sector | {"code": "SA01"}]}])
+    for id in ("visited", "no-mailbox", "no-pharmacy"):
+        await visit(id)
+    await camille.send(message(to="Organization/visited"))
+    for id in ("not-visited", "no-mailbox", "no-pharmacy"):
+        outcome = await camille.send(message(to=f"Organization/{id}"), 422)
+        assert "first exchange" in said(outcome)
+
+
+async def test_a_bundle_gives_no_part_in_a_thread_of_others(door):
+    doctor, other = await professional(door), await professional(door, MATHIEU)
+    first = await doctor.send(message(to=CAMILLE))
+    bodies = [
+        message(sender=MATHIEU, to=[CAMILLE, MATHIEU], **answering(first["id"])) for _ in range(2)
+    ]
+    for type in ("batch", "transaction"):
+        entries = [
+            {"resource": b, "request": {"method": "POST", "url": "Communication"}} for b in bodies
+        ]
+        bundle = {"resourceType": "Bundle", "type": type, "entry": entries}
+        answer = await other.ask("POST", "", bundle)
+        if type == "batch":
+            given = [e["response"]["status"][:3] for e in answer.json()["entry"]]
+            assert given == ["422", "422"]
+        else:
+            assert answer.status_code in (400, 422)
+    assert await doctor.count("Communication?sender=" + MATHIEU) == 0
