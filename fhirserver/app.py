@@ -366,7 +366,7 @@ def _gateway(settings: Settings) -> GatewaySettings:
         peers=settings.mssante_peers,
         server=settings.mssante_server or "",
         domain=settings.mssante_domain,
-        software=settings.mssante_nil,
+        software=settings.mssante_nil or "",
     )
 
 

@@ -139,8 +139,8 @@ class Settings(BaseSettings):
     mssante_domain: str = Field(
         default="patient.mssante.fr", description="Domain of the citizens' mail addresses"
     )
-    mssante_nil: str = Field(
-        default="", description="Number this software is registered by (header X-MSS-NIL)"
+    mssante_nil: str | None = Field(
+        default=None, description="Number this software is registered by (header X-MSS-NIL)"
     )
 
     # The spaces
