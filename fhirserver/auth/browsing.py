@@ -58,6 +58,9 @@ class Browsing:
     async def authorize(self, request: Request) -> Response:
         async def answer() -> Response:
             server = self._server()
+            address = address_of(request, server.configuration.trusted_proxies)
+            server.begun.check(address)
+            server.begun.failed(address)
             sent = await form.body(request) if request.method == "POST" else form.query(request)
             cookie = self._cookie(request)
             fresh = cookie or handles.new()

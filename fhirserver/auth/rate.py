@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WINDOW = 60
 PER_ACCOUNT = 20
 PER_ADDRESS = 60
+#: Authorization requests begun from one address; a hospital may have one for all its people.
+BEGUN = 600
 _MOST = 50_000  # so many are counted at once
 
 
@@ -28,8 +30,14 @@ class TooMany(Exception):
 
 
 class Failures:
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    """`per_address`: how many from one address; requests that are kept for a while count too, by
+    an instance of their own."""
+
+    def __init__(
+        self, monotonic: Callable[[], float] = time.monotonic, per_address: int = PER_ADDRESS
+    ) -> None:
         self._monotonic = monotonic
+        self._per_address = per_address
         self._window = 0
         self._counts: dict[tuple[str, ...], int] = {}
 
@@ -37,7 +45,7 @@ class Failures:
         """Raises TooMany."""
         now = self._monotonic()
         self._turn(now)
-        over = self._counts.get((address,), 0) >= PER_ADDRESS
+        over = self._counts.get((address,), 0) >= self._per_address
         if account:
             over = over or self._counts.get((address, account[:200]), 0) >= PER_ACCOUNT
         if over:

@@ -35,7 +35,7 @@ from fhirserver.auth.identity.person import Directory
 from fhirserver.auth.identity.provider import OpenID
 from fhirserver.auth.keys import Keys
 from fhirserver.auth.protocol import Exchange, Protocol
-from fhirserver.auth.rate import Failures
+from fhirserver.auth.rate import BEGUN, Failures
 from fhirserver.auth.session import Sessions
 from fhirserver.auth.tokens import Tokens
 from fhirserver.errors import Unauthenticated
@@ -120,6 +120,7 @@ class AuthorizationServer:
         self.tokens = Tokens(store, self.keys, configuration, now)
         self.directory = Directory(store, registry, clock)
         self.failures = Failures()
+        self.begun = Failures(per_address=BEGUN)
         self.providers = {
             provider.id: OpenID(provider, configuration.url(f"callback/{provider.id}"))
             for provider in configuration.providers
@@ -423,7 +424,8 @@ class AuthorizationServer:
         if given.has_id_token:
             answer["iss"] = self.configuration.issuer
             answer["sub"] = self.tokens.subject(given)
-        if given.fhir_user:
+        if given.fhir_user and ("fhirUser" in given.granted or client.introspector):
+            # An app that may not know who signed in is not told here either.
             answer["fhirUser"] = f"{self.configuration.fhir_url}/{given.fhir_user}"
         return answer
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from fhirserver import __version__
 
@@ -46,7 +47,12 @@ every address of it can be opened in a browser, for instance
 def service(ready: Callable[[], Awaitable[None]], routers: Sequence[APIRouter] = ()) -> FastAPI:
     """`ready` raises when the server cannot answer requests. `routers`: what is served besides."""
     app = FastAPI(
-        title="fhirserver", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
+        title="fhirserver",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # it would send browsers to whatever the Host header says
     )
 
     @app.get("/", response_class=HTMLResponse)
@@ -66,6 +72,12 @@ def service(ready: Callable[[], Awaitable[None]], routers: Sequence[APIRouter] =
         except Exception:
             return JSONResponse({"status": "unavailable"}, status_code=503, headers=_HEADERS)
         return JSONResponse({"status": "ready"}, headers=_HEADERS)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        """No such address, or not by this method."""
+        headers = {**_HEADERS, **(error.headers or {})}
+        return JSONResponse({"detail": error.detail}, error.status_code, headers)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from smart_browser import (
     AUTH,
@@ -184,6 +185,28 @@ async def test_sixty_failures_from_one_address_are_enough(smart):
         fields = {"grant_type": "refresh_token", "refresh_token": "x", "client_id": f"c{n}"}
         statuses.add((await smart.http.post(f"{AUTH}/token", data=fields)).status_code)
     assert statuses == {401, 429}
+
+
+async def test_requests_that_are_kept_are_bounded_too(smart):
+    app = await smart.register()
+    url = httpx.URL(f"{AUTH}/authorize", params=app.request(SCOPE))
+    answers = [await smart.http.get(url) for _ in range(601)]
+    if answers[-1].status_code == 303:  # a minute began meanwhile
+        answers = [await smart.http.get(url) for _ in range(601)]
+    assert {a.status_code for a in answers[:500]} == {303}
+    assert answers[-1].status_code == 429
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 61
+
+
+async def test_no_address_sends_a_browser_to_the_host_it_names(smart):
+    forged = {"host": "evil.example"}
+    for method, path in (("POST", "/auth/token/"), ("GET", "/auth/authorize/"), ("GET", "/auth/"),
+                         ("PUT", "/auth/token"), ("GET", "/auth//authorize")):  # fmt: skip
+        answer = await smart.http.request(method, path, headers=forged)
+        assert answer.status_code in (404, 405), (path, answer.headers)
+        assert "location" not in answer.headers
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_twenty_bad_sign_ins_a_minute_are_enough(smart):

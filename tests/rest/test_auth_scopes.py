@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from smart_browser import BASE, DOCTOR
+from smart_browser import BASE, CAMILLE, DOCTOR
 
 VITAL = "http://terminology.hl7.org/CodeSystem/observation-category|vital-signs"
 
@@ -63,6 +63,62 @@ async def test_s2_a_constraint_binds_reads_and_searches(smart):
     found = (await smart.fhir(token, "Observation?_id=v,l&_total=accurate")).json()
     assert [e["resource"]["id"] for e in found["entry"]] == ["v"]
     assert found["total"] == 1
+
+
+CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+
+
+async def test_s2_a_constraint_binds_writes_and_includes(smart):
+    def observation(category, **more):
+        return {
+            "resourceType": "Observation", "status": "final", "code": {"text": "x"},
+            "subject": {"reference": CAMILLE}, "performer": [{"reference": CAMILLE}],
+            "category": [{"coding": [{"system": CATEGORY, "code": category}]}], **more,
+        }  # fmt: skip
+
+    vital = observation("vital-signs", id="v", derivedFrom=[{"reference": "Observation/l"}])
+    await smart.put(observation("laboratory", id="l"), vital)
+    app = await smart.register()
+    limited = f"patient/Observation.cruds?category={CATEGORY}|vital-signs"
+    token = (await app.tokens(f"launch/patient patient/Patient.rs {limited}"))["access_token"]
+    sent = {"headers": {"content-type": "application/fhir+json"}}
+    for path in (
+        "Observation?_id=v&_include=Observation:derived-from",
+        "Observation?_id=v&_include:iterate=*",
+        "Patient?_id=camille-lefevre&_revinclude=Observation:subject",
+        "Observation?_id=v&_include=*&_revinclude=*",
+        "Patient/camille-lefevre/$everything?_count=100",
+        "Observation?_include=Observation:derived-from",
+    ):
+        found = (await smart.fhir(token, path)).json()
+        ids = {(e["resource"]["resourceType"], e["resource"]["id"]) for e in found["entry"]}
+        assert ("Observation", "v") in ids, path
+        assert ("Observation", "l") not in ids, path
+    for path in ("Observation?derived-from:Observation.code-value-quantity=1",
+                 "Observation?derived-from:Observation.category=laboratory"):  # fmt: skip
+        answer = await smart.fhir(token, path)
+        assert answer.status_code in (400, 403) or not answer.json().get("entry"), path
+    made = await smart.fhir(token, "Observation", "POST", json=observation("vital-signs"), **sent)
+    assert made.status_code == 201, made.text
+    own = f"Observation/{made.json()['id']}"
+    made = await smart.fhir(token, "Observation", "POST", json=observation("laboratory"), **sent)
+    assert made.status_code == 403, made.text
+    # Neither out of what the scope reaches, nor into it.
+    for id, body in (("v", observation("laboratory", id="v")),
+                     ("l", observation("vital-signs", id="l"))):  # fmt: skip
+        changed = await smart.fhir(token, f"Observation/{id}", "PUT", json=body, **sent)
+        assert changed.status_code in (403, 404, 405), (id, changed.text)
+    hidden, unknown = [
+        await smart.fhir(token, f"Observation/{id}", "DELETE") for id in ("l", "none")
+    ]
+    assert (hidden.status_code, hidden.content) == (unknown.status_code, unknown.content)
+    gone = await smart.fhir(token, "Observation?category=laboratory", "DELETE")
+    assert gone.status_code in (204, 403, 404, 412), gone.text
+    kept = await smart.context.store.read("Observation", "l")
+    assert kept.version == 1
+    assert kept.content is not None
+    gone = await smart.fhir(token, own, "DELETE")
+    assert gone.status_code in (200, 204), gone.text
 
 
 async def test_s2_a_scope_of_100_kb_is_read_at_once(smart):

@@ -423,6 +423,18 @@ async def test_t7_introspection_tells_what_the_token_is_good_for(smart):
     assert found["fhirUser"] == f"{BASE}/{CAMILLE}"
 
 
+async def test_t7_an_app_is_not_told_who_signed_in_unless_it_may_know(smart):
+    app = await smart.register("confidential", "basic")
+    given = await app.tokens("launch/patient patient/Patient.rs", DOCTOR,
+                             answer={"patient": "camille-lefevre"})  # fmt: skip
+    found = (await app.post("introspect", token=given["access_token"])).json()
+    assert found["active"]
+    assert not {"fhirUser", "sub", "iss"} & set(found)
+    asker = await smart.register("confidential", "basic", introspector=True)
+    found = (await asker.post("introspect", token=given["access_token"])).json()
+    assert found["fhirUser"].startswith(f"{BASE}/PractitionerRole/")
+
+
 async def test_t7_of_any_other_token_only_that_it_is_not_active(smart, monkeypatch):
     app, other = await smart.register("confidential", "basic"), await smart.register()
     foreign = await other.tokens(SCOPE)
