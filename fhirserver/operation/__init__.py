@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fhirserver.operation.app_activity import app_activity
+from fhirserver.operation.apps import apps
 from fhirserver.operation.book import book
 from fhirserver.operation.call import Call, Operation
 from fhirserver.operation.end_thread import end_thread
@@ -24,6 +26,14 @@ _OWN = "http://fhirserver.example/OperationDefinition/"
 OPERATIONS: dict[str, Operation] = {
     operation.code: operation
     for operation in (
+        Operation(
+            "app-activity",
+            app_activity,
+            _OWN + "app-activity",
+            instance=True,
+            types=frozenset({"Patient"}),
+        ),
+        Operation("apps", apps, _OWN + "apps", instance=True, types=frozenset({"Patient"})),
         Operation(
             "end-thread",
             end_thread,
