@@ -321,7 +321,7 @@ PARAMETERS = {
 
 
 def test_every_operation_can_be_called(fhir, rest, tag):
-    body = {"resourceType": "Patient", "id": tag, "active": True}
+    body = {"resourceType": "Patient", "id": tag, "active": True, "birthDate": "1980-05-05"}
     fhir.put(f"/Patient/{tag}", json=body, headers=FHIR_JSON)
     (patient,) = [r for r in rest["resource"] if r["type"] == "Patient"]
     system = {op["name"] for op in rest["operation"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from over_http import FHIR_JSON, outcome_of
 
@@ -173,3 +175,141 @@ def test_bad_input_is_refused_with_its_place(fhir, case):
     assert text in issue["diagnostics"]
     if body is not None:
         assert issue["expression"][0].startswith("Parameters.parameter")
+
+
+# --- the record --------------------------------------------------------------------------------
+
+
+def space(fhir, tag, birth="2026-01-10", **elements):
+    identifier = [{"system": "urn:oid:1.2.250.1.213.1.4.11", "value": tag[:15]}]
+    response = fhir.post(
+        "/Patient", json=child(birth, identifier=identifier, **elements), headers=FHIR_JSON
+    )
+    assert response.status_code == 201, response.text
+    return response.json()
+
+
+def post(fhir, resource):
+    response = fhir.post(f"/{resource['resourceType']}", json=resource, headers=FHIR_JSON)
+    assert response.status_code == 201, response.text
+    return response.json()
+
+
+def of(patient):
+    return {"reference": f"Patient/{patient['id']}"}
+
+
+def stored(fhir, patient):
+    found = fhir.get("/ImmunizationRecommendation", params={"patient": patient["id"]}).json()
+    entries = [entry["resource"] for entry in found.get("entry", [])]
+    assert len(entries) <= 1
+    return entries[0] if entries else None
+
+
+def number(recommendation, disease):
+    (found,) = of_disease(recommendation, disease)
+    return found.get("doseNumberPositiveInt")
+
+
+def test_forecast_of_a_stored_patient_reads_the_record(fhir, tag):
+    patient = space(fhir, tag)
+    event = post(fhir, given("2026-03-10", patient=of(patient)))
+    url = f"/Patient/{patient['id']}/$immds-forecast"
+    by_get = fhir.get(url, params={"assessmentDate": "2026-06-15"})
+    by_post = fhir.post(
+        url,
+        json={
+            "resourceType": "Parameters",
+            "parameter": [{"name": "assessmentDate", "valueDate": "2026-06-15"}],
+        },
+        headers=FHIR_JSON,
+    )
+    assert by_get.status_code == 200, by_get.text
+    assert by_get.json() == by_post.json()
+    evaluations, recommendation = read(by_get.json())
+    assert recommendation["patient"] == of(patient)
+    assert number(recommendation, "76902006") == 2
+    assert {e["immunizationEvent"]["reference"] for e in evaluations} == {
+        f"Immunization/{event['id']}"
+    }
+
+
+def test_forecast_of_a_stored_patient_takes_no_other_parameters(fhir, tag):
+    patient = space(fhir, tag)
+    url = f"/Patient/{patient['id']}/$immds-forecast"
+    outcome_of(fhir.get(url, params={"date": "2026-06-15"}), 400)
+    outcome_of(fhir.get(url, params={"assessmentDate": "soon"}), 400)
+    outcome_of(fhir.post(url, json=asked(), headers=FHIR_JSON), 400)
+    outcome_of(fhir.get(f"/Patient/no-{tag[:20]}/$immds-forecast"), 404)
+
+
+def test_immunization_brings_the_stored_recommendation_up_to_date(fhir, tag):
+    patient = space(fhir, tag)
+    first = stored(fhir, patient)
+    assert number(first, "76902006") == 1
+    event = post(fhir, given("2026-03-10", patient=of(patient)))
+    second = stored(fhir, patient)
+    assert second["id"] == first["id"]
+    assert number(second, "76902006") == 2
+    fhir.delete(f"/Immunization/{event['id']}")
+    assert number(stored(fhir, patient), "76902006") == 1
+
+
+def test_stored_recommendation_gets_no_new_version_when_nothing_changed(fhir, tag):
+    patient = space(fhir, tag)
+    event = post(fhir, given("2026-03-10", patient=of(patient)))
+    version = stored(fhir, patient)["meta"]["versionId"]
+    fhir.put(f"/Immunization/{event['id']}", json={**event, "lotNumber": "A1"}, headers=FHIR_JSON)
+    fhir.put(f"/Patient/{patient['id']}", json={**patient, "active": True}, headers=FHIR_JSON)
+    assert stored(fhir, patient)["meta"]["versionId"] == version
+
+
+def test_corrected_birth_date_changes_the_stored_recommendation(fhir, tag):
+    patient = space(fhir, tag)
+    changed = {**patient, "birthDate": "2026-02-20"}
+    response = fhir.put(f"/Patient/{patient['id']}", json=changed, headers=FHIR_JSON)
+    assert response.status_code == 200
+    (tetanus,) = of_disease(stored(fhir, patient), "76902006")
+    assert dates(tetanus)["30980-7"] == "2026-04-20"
+
+
+def test_immunosuppression_closes_live_vaccines_in_the_stored_recommendation(fhir, tag):
+    patient = space(fhir, tag)
+    code = {"coding": [{"system": "http://snomed.info/sct", "code": "234532001"}]}
+    post(fhir, {"resourceType": "Condition", "subject": of(patient), "code": code})
+    (measles,) = of_disease(stored(fhir, patient), "14189004")
+    assert codes(measles["forecastStatus"]) == ["contraindicated", "contraindicated"]
+
+
+def test_hidden_dose_has_no_part_in_the_stored_recommendation(fhir, tag):
+    patient = space(fhir, tag)
+    system = "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocument/FHIR/TRE-A07-StatutVisibiliteDocument"
+    masked = {"security": [{"system": system, "code": "MASQUE_PS"}]}
+    post(fhir, given("2026-03-10", patient=of(patient), meta=masked))
+    assert number(stored(fhir, patient), "76902006") == 1
+
+
+def test_patient_without_a_national_identity_has_no_stored_recommendation(fhir):
+    patient = post(fhir, child())
+    post(fhir, given("2026-03-10", patient=of(patient)))
+    assert stored(fhir, patient) is None
+
+
+def test_nobody_else_writes_a_recommendation_with_the_servers_identifier(fhir, tag):
+    patient = space(fhir, tag)
+    kept = stored(fhir, patient)
+    forged = {name: value for name, value in kept.items() if name not in ("id", "meta")}
+    response = fhir.post("/ImmunizationRecommendation", json=forged, headers=FHIR_JSON)
+    outcome_of(response, 403)
+
+
+def test_many_immunizations_at_once_leave_one_recommendation_that_knows_all(fhir, tag):
+    patient = space(fhir, tag)
+    days = ["2026-03-10", "2026-05-10", "2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04"]
+    events = [given(day, patient=of(patient)) for day in days[:2]]
+    events += [given(day, "67786749", patient=of(patient)) for day in days[2:]]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda event: post(fhir, event), events))
+    kept = stored(fhir, patient)
+    assert number(kept, "76902006") == 3
+    assert number(kept, "16814004") == 2

@@ -94,12 +94,17 @@ def _by_code() -> dict[tuple[str, str], tuple[str, ...]]:
 
 @cache
 def observation_codes() -> tuple[str, ...]:
-    """The codes of the Observations that are looked at."""
+    """The LOINC codes of the Observations that are looked at."""
     table = _table()
-    found = {*table["bmi"]["loinc"], *table["indications"]}
+    found = {*table["bmi"]["loinc"]}
     for codes in table["pregnancy"]["observations"].values():
         found.update(codes)
     return tuple(sorted(found))
+
+
+def indications() -> tuple[str, ...]:
+    """The codes of our own for what changes the calendar."""
+    return tuple(_table()["indications"])
 
 
 def person(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.decision.build import all_of, refers, token
-from fhirserver.diary.immunization.person import observation_codes
+from fhirserver.diary.immunization.person import indications, observation_codes
 from fhirserver.errors import TooCostly
 from fhirserver.model.json import decode_stored
 from fhirserver.search.expression import Query
@@ -29,7 +29,7 @@ async def circumstances(ctx: Context, patient: str) -> list[dict[str, Any]]:
     """Conditions, allergies, and the Observations that can change a forecast."""
     found = [c async for c in _all(ctx, "Condition", _of("patient", patient))]
     found += [a async for a in _all(ctx, "AllergyIntolerance", _of("patient", patient))]
-    where = all_of(_of("patient", patient), token("code", *observation_codes()))
+    where = all_of(_of("patient", patient), token("code", *observation_codes(), *indications()))
     found += [o async for o in _all(ctx, "Observation", where)]
     return found
 

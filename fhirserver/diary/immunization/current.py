@@ -1,0 +1,121 @@
+"""Keeps the ImmunizationRecommendation of each space current (docs/vaccination.md).
+
+A space has one when its Patient bears a national health identity (INS): the calendar is that of
+France. It follows every Immunization, and what else changes it: the Patient's birth date, sex,
+address and death, Conditions, allergies, and the Observations the calendar looks at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fhirserver.diary.immunization.codes import (
+    INDICATION,
+    NATIONAL_IDENTITIES,
+    RECOMMENDATION_IDENTIFIER,
+)
+from fhirserver.diary.immunization.person import observation_codes
+from fhirserver.diary.immunization.recommendation import recommendation_of
+from fhirserver.diary.immunization.record import circumstances, immunizations
+from fhirserver.diary.kept import bring_current, guard, keep, open_to_all, patients_of
+from fhirserver.interaction.service import Job, follow
+from fhirserver.model.json import decode_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fhirserver.diary.immunization.calendar import Settings
+    from fhirserver.interaction.context import Context, Draft, Resource
+    from fhirserver.model.version import Version
+
+_TYPE = "ImmunizationRecommendation"
+_FOLLOWED = frozenset({"Immunization", "Patient", "Condition", "AllergyIntolerance", "Observation"})
+_TELLING = ("birthDate", "gender", "address", "deceasedBoolean", "deceasedDateTime", "identifier")
+_SECONDS = 10.0
+
+
+async def refresh(ctx: Context, patient: str, settings: Settings | None = None) -> Version | None:
+    """Bring the stored recommendation of a patient up to date; the version that holds now, None
+    when there is none (not a national health identity, no birth date)."""
+
+    async def make(server: Context, resource: Resource) -> Resource | None:
+        if not has_national_identity(resource):
+            return None
+        given = open_to_all(await immunizations(server, patient))
+        others = open_to_all(await circumstances(server, patient))
+        try:
+            return recommendation_of(resource, given, others, server.clock().date(), settings)
+        except ValueError:  # no birth date that can be read
+            return None
+
+    return await keep(ctx, patient, _TYPE, RECOMMENDATION_IDENTIFIER, make)
+
+
+def has_national_identity(patient: Resource) -> bool:
+    identifiers = patient.get("identifier")
+    return isinstance(identifiers, list) and any(
+        isinstance(one, dict) and one.get("system") in NATIONAL_IDENTITIES for one in identifiers
+    )
+
+
+class VaccinationBehaviour:
+    """Refreshes after the commit, before the caller has the answer."""
+
+    types = _FOLLOWED | {_TYPE}
+
+    async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        guard(drafts, ctx, _TYPE, RECOMMENDATION_IDENTIFIER)
+        return drafts
+
+    async def after_commit(self, ctx: Context, versions: Sequence[Version]) -> None:
+        await bring_current(ctx, await _concerned(ctx, versions), refresh)
+
+
+async def _step(ctx: Context, version: Version) -> None:
+    for patient in sorted(await _concerned(ctx, [version])):
+        await refresh(ctx, patient)
+
+
+async def _follow(ctx: Context) -> None:
+    await follow(ctx, "diary-vaccination", _FOLLOWED, _step)
+
+
+#: Does what an interruption between commit and refresh, or a load past the server, left.
+FOLLOWING = Job("diary-vaccination", _SECONDS, _follow)
+
+
+async def _concerned(ctx: Context, versions: Sequence[Version]) -> set[str]:
+    """The patients whose recommendation may have changed."""
+    by_patient = [v for v in versions if v.type in ("Immunization", "AllergyIntolerance")]
+    by_subject = [v for v in versions if v.type == "Condition" or _looked_at(v)]
+    found = await patients_of(ctx, by_patient, "patient")
+    found |= await patients_of(ctx, by_subject, "subject")
+    for version in versions:
+        if version.type == "Patient" and await _told_something(ctx, version):
+            found.add(version.id)
+    return found
+
+
+def _looked_at(version: Version) -> bool:
+    if version.type != "Observation":
+        return False
+    content = version.content or b""
+    # Most Observations are passed over without being read.
+    return INDICATION.encode() in content or any(
+        f'"{code}"'.encode() in content for code in observation_codes()
+    )
+
+
+async def _told_something(ctx: Context, version: Version) -> bool:
+    """Whether a Patient's new version differs in what the calendar reads. A new Patient has
+    nothing to follow yet, unless given a national identity, which opens the calendar."""
+    if version.content is None:
+        return False
+    now: dict[str, Any] = decode_stored(version.content)
+    if not has_national_identity(now):
+        return False
+    if version.version == 1:
+        return True
+    before = await ctx.as_server.store.vread("Patient", version.id, version.version - 1)
+    was = decode_stored(before.content) if before is not None and before.content else {}
+    return any(was.get(name) != now.get(name) for name in _TELLING)

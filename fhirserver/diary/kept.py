@@ -1,0 +1,128 @@
+"""Keeps one computed resource for each patient current: made when first needed, written anew only
+when something in it has changed.
+
+The resource is found by an identifier of ours, the patient's logical id as value. What it is made
+from is read after it, and it is written on the condition that it is still what was found: of two
+writers at once the later one looks again, so the last one has seen everything.
+
+What is hidden from somebody by a label has no part in it: whoever may read the computed resource
+could conclude to what is hidden.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from fhirserver.access.decision.codes import HIDING
+from fhirserver.access.decision.guards import labels
+from fhirserver.errors import Forbidden
+from fhirserver.interaction.context import Draft
+from fhirserver.interaction.select import conditional_query, select_one, selects
+from fhirserver.interaction.write import attempts, commit, validated
+from fhirserver.model.json import decode_stored
+from fhirserver.model.version import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from fhirserver.interaction.context import Context, Resource
+    from fhirserver.model.version import Version
+
+_log = structlog.get_logger("fhirserver")
+_CLOSED = HIDING | {"R", "V"}
+#: Elements that change with the day or the write alone.
+_PASSING = ("id", "meta", "date", "authoredOn", "created")
+
+
+async def keep(
+    ctx: Context,
+    patient: str,
+    type: str,
+    system: str,
+    make: Callable[[Context, Resource], Awaitable[Resource | None]],
+) -> Version | None:
+    """Bring the patient's resource up to date; the version that holds now.
+
+    `make` is given the server's view and the Patient; None from it leaves all as it is.
+    """
+    server = ctx.as_server
+    criteria = f"identifier={system}|{patient}"
+    query = conditional_query(server, type, criteria)
+
+    async def attempt() -> Version | None:
+        found = await select_one(server, query, criteria)
+        version = await server.store.current("Patient", patient)
+        if version is None or version.content is None:
+            return found
+        resource = await make(server, decode_stored(version.content))
+        if resource is None:
+            return found
+        resource = {**resource, "identifier": [{"system": system, "value": patient}]}
+        if found is not None and _same(decode_stored(found.content or b"{}"), resource):
+            return found
+        validated(server, resource)
+        draft = (
+            Draft("POST", type, server.new_id(), resource, ABSENT)
+            if found is None
+            else Draft("PUT", type, found.id, resource, found.version)
+        )
+        (written,) = await commit(server, [draft], [selects(query, *([found] if found else []))])
+        return written
+
+    return await attempts(server, attempt)
+
+
+def _same(stored: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
+    return _lasting(stored) == _lasting(made)
+
+
+def _lasting(resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name not in _PASSING}
+
+
+def open_to_all(resources: Iterable[Resource]) -> list[Resource]:
+    """Those that no label hides from anybody."""
+    return [resource for resource in resources if not labels(resource) & _CLOSED]
+
+
+async def patients_of(ctx: Context, versions: Sequence[Version], element: str) -> set[str]:
+    """The patients that versions are about now, and were about before them."""
+    found: set[str] = set()
+    for version in versions:
+        states = [version]
+        if version.version > 1:
+            before = await ctx.as_server.store.vread(version.type, version.id, version.version - 1)
+            states += [before] if before is not None else []
+        for state in states:
+            reference = decode_stored(state.content or b"{}").get(element, {}).get("reference", "")
+            name, _, id = reference.partition("/")
+            if name == "Patient" and id:
+                found.add(id.partition("/")[0])
+    return found
+
+
+def guard(drafts: Sequence[Draft], ctx: Context, type: str, system: str) -> None:
+    """Refuse to anybody but the server to write a resource that bears our identifier."""
+    if ctx.server is None:
+        return
+    for draft in drafts:
+        if draft.type == type and draft.resource is not None and not draft.server:
+            identifiers = draft.resource.get("identifier", [])
+            if any(isinstance(i, dict) and i.get("system") == system for i in identifiers):
+                raise Forbidden(f"Identifiers of {system} are given by the server alone.")
+
+
+async def bring_current(
+    ctx: Context,
+    patients: Iterable[str],
+    refresh: Callable[[Context, str], Awaitable[object]],
+) -> None:
+    """Refresh some patients after a commit. What fails is not the caller's: the write stands, and
+    the follower does it again."""
+    for patient in sorted(patients):
+        try:
+            await refresh(ctx, patient)
+        except Exception as error:
+            _log.warning("diary not brought up to date", patient=patient, error=repr(error))
