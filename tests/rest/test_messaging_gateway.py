@@ -41,17 +41,17 @@ def mail(text="Bonjour", sender=DOCTOR, **headers):
     return made
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def door(request, tmp_path, monkeypatch):
+async def served(engine, tmp_path, monkeypatch):
     """A server with a gateway, and the mail server beside it."""
-    if request.param == "sqlite":
-        database = f"sqlite:///{tmp_path}/smart.db"
-    elif url := os.environ.get("FHIRSERVER_TEST_MONGODB"):
+    database = f"sqlite:///{tmp_path}/smart.db"
+    if engine == "mongodb":
+        url = os.environ.get("FHIRSERVER_TEST_MONGODB")
+        if not url:
+            pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
         database = database_in(url, f"gateway_{uuid.uuid4().hex[:12]}")
-    else:
-        pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
     monkeypatch.setattr(receiver, "SECONDS", 0.02)
-    monkeypatch.setattr(outgoing, "SECONDS", 0.05)
+    # The wire server of the tests is slow: it is not to be asked all the time.
+    monkeypatch.setattr(outgoing, "SECONDS", 0.05 if engine == "sqlite" else 1)
     monkeypatch.setattr(outgoing, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(outgoing, "ATTEMPTS", 4)
     async with mail_server() as beside:
@@ -67,13 +67,25 @@ async def door(request, tmp_path, monkeypatch):
         await smart_browser.close_door(door, lifespan)
 
 
+@pytest.fixture
+async def door(tmp_path, monkeypatch):
+    async for made in served("sqlite", tmp_path, monkeypatch):
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+async def door_on_both(request, tmp_path, monkeypatch):
+    async for made in served(request.param, tmp_path, monkeypatch):
+        yield made
+
+
 async def received(person, **wanted):
     found = (await person.get("Communication?sender=" + CLAIRE)).json()
     resources = [e["resource"] for e in found.get("entry", [])]
     return [r for r in resources if all(r.get(k) == v for k, v in wanted.items())]
 
 
-async def eventually(holds, seconds=10):
+async def eventually(holds, seconds=60):
     for _ in range(int(seconds / 0.02)):
         found = holds()
         if found:
@@ -82,7 +94,8 @@ async def eventually(holds, seconds=10):
     raise AssertionError("it did not come to be")
 
 
-async def test_a_conversation_by_mail(door):
+async def test_a_conversation_by_mail(door_on_both):
+    door = door_on_both
     camille = await citizen(door)
     first = mail(X_MSS_INS="O", X_MSS_CODECDA="11502-2", X_MSS_NIL="99")
     assert (await hand_over(door.port, first, DOCTOR, MAILBOX))[0] == 250
@@ -209,7 +222,7 @@ async def test_what_is_refused_for_good_is_told_to_the_citizen(door):
     (got,) = await received(camille)
     door.beside.answers = ["554 never"]
     sent = await camille.send(message(text="geheim", **answering(got["id"])))
-    for _ in range(300):
+    for _ in range(3000):
         page = (await camille.get("Communication?category=notification")).json()
         told = [e["resource"] for e in page.get("entry", [])]
         told = [r for r in told if r["topic"]["text"] == "undelivered"]
