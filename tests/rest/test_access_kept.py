@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 from access_door import consent, observation, open_door, patient
+from over_http import database_in
 
 from fhirserver.access.caller import Role
 
@@ -24,9 +26,7 @@ async def door(request, tmp_path):
         server = os.environ.get("FHIRSERVER_TEST_MONGODB")
         if not server:
             pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
-        head, _, query = server.partition("?")
-        name = f"kept_{os.getpid()}_{abs(hash(tmp_path)) % 10**8}"
-        database = f"{head.rstrip('/')}/{name}" + (f"?{query}" if query else "")
+        database = database_in(server, f"kept_{uuid.uuid4().hex[:12]}")
     made = await open_door(database)
     await made.put(patient("a"), patient("b"), observation("o", "a"), observation("p", "b"), TEAM)
     who = {"fhir_user": "Practitioner/x", "profession": "10"}
