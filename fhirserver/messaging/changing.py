@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhirserver.errors import Forbidden, Issue, Unprocessable
 from fhirserver.messaging import thread
-from fhirserver.messaging.codes import KEPT, SENT, THREAD_STATE, WITHDRAWN
+from fhirserver.messaging.codes import KEPT, SENT, THREAD_STATE, UNREAD, WITHDRAWN
 from fhirserver.messaging.ending import with_state
 from fhirserver.messaging.message import (
     extensions,
@@ -44,6 +44,8 @@ async def changed(
     recipient = writer.is_party(before.recipients)
     if after.status != before.status:
         _check_status(before, after, author, recipient)
+        if after.status == WITHDRAWN:
+            kept = with_extensions(kept, [UNREAD], [])
     if resource.get("received") != before.resource.get("received"):
         if not recipient:
             raise Forbidden("That a message is received, its recipients say.")

@@ -1,6 +1,7 @@
 """What the store knows of a thread: its messages, who has part in it, whether it was ended.
 
-Looked at by the server's own view; the rules (`rules.py`) say what of it the caller is told.
+Looked at by the server's own view, but for `messages`; the rules (`rules.py`) say what of it the
+caller is told.
 """
 
 from __future__ import annotations
@@ -92,11 +93,11 @@ def while_as_it_is(root: str, ended: bool) -> Selects:
 
 
 async def messages(ctx: Context, root: str) -> list[Version]:
-    """Every message of the thread in the order in which they came, drafts left out."""
+    """Every sent message of the thread that the caller sees, in order of creation."""
     query = Query(_TYPE, within(root), count=_PAGE)
     found: list[Version] = []
     while True:
-        page = await ctx.as_server.store.search(query)
+        page = await ctx.store.search(query)
         found += page.versions
         if page.next is None:
             return found

@@ -1,8 +1,9 @@
 """$end-thread: a professional who has part in a thread of messages ends it.
 
 On any message of the thread. Parameter: `reason` (string), shown to the citizen. The answer is the
-first message of the thread as it is then. The citizen's messages in it are refused until the
-professional writes in it again (docs/messaging.md).
+first message of the thread as it is then, or the one named where the caller does not see the first.
+The citizen's messages in it are refused until the professional writes in it again
+(docs/messaging.md).
 """
 
 from __future__ import annotations
@@ -48,4 +49,5 @@ async def end_thread(ctx: Context, call: Call) -> Version:
     version = await ending.end(ctx, root, date, by, reason)
     if version is None:
         raise NotFound(f"{root} is not known.")
-    return version
+    # Who was brought in later may not see the first message.
+    return version if await ctx.store.current(version.type, version.id) else seen

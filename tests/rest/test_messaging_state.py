@@ -91,6 +91,7 @@ async def test_a_sent_message_stays_as_it_was_sent(door):
     await camille.put({**first, "status": "stopped"}, 422)
     withdrawn = await doctor.put({**first, "status": "entered-in-error"})
     assert withdrawn["status"] == "entered-in-error"
+    assert await camille.count(f"Communication?unread={CAMILLE}") == 0
 
 
 async def test_receipt_and_reading_are_told_by_the_recipient(door):
@@ -203,3 +204,34 @@ async def test_what_the_operation_does_not_know_is_refused(door, parameter):
     doctor = await professional(door)
     first = await doctor.send(message(to=CAMILLE))
     assert (await doctor.get(f"Communication/{first['id']}/$thread?{parameter}")).status_code == 400
+
+
+async def test_the_thread_shows_no_more_than_one_may_see(door):
+    doctor = await professional(door)
+    mother = await acting_for(door, CAMILLE, "Léa")
+    lea = await citizen(door, LEA)
+    first = await doctor.send(message(to=LEA, subject=LEA))
+    label = {
+        "system": "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocument/FHIR/"
+        "TRE-A07-StatutVisibiliteDocument",
+        "code": "CONNEXION_SECRETE",
+    }
+    secret = await doctor.send(
+        message(to=LEA, subject=LEA, meta={"security": [label]}, **answering(first["id"]))
+    )
+
+    async def seen(person):
+        whole = (await person.get(f"Communication/{first['id']}/$thread")).json()
+        return [m["id"] for m in parts(whole, "message")]
+
+    assert await seen(lea) == [first["id"], secret["id"]]
+    assert await seen(mother) == [first["id"]]
+    await mother.does(f"Communication/{first['id']}/$mark-read", thread=("valueBoolean", True))
+    assert await lea.count(f"Communication?unread={LEA}") == 1
+    other = await professional(door, MATHIEU)
+    brought = await doctor.send(message(to=[LEA, MATHIEU], subject=LEA, **answering(first["id"])))
+    whole = (await other.get(f"Communication/{brought['id']}/$thread")).json()
+    assert [m["id"] for m in parts(whole, "message")] == [brought["id"]]
+    done = await other.does(f"Communication/{brought['id']}/$end-thread")
+    assert done["id"] == brought["id"]
+    assert await state(lea, first["id"]) == "REPLY_BLOCKED"
