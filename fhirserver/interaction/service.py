@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fhirserver.model.version import Version
 
 _log = structlog.get_logger("fhirserver")
+_LETTING_GO = 5.0  # seconds
 _BATCH = 200  # versions between two notes of how far a follower has come
 
 
@@ -88,8 +89,10 @@ async def work(store: Store, ctx: Context, jobs: Sequence[Job]) -> None:
 async def _repeat(store: Store, ctx: Context, job: Job, process: str) -> None:
     lease = Lease(store, f"job/{job.name}", process, lambda: microseconds(ctx.clock()))
     failing = False
+    task = asyncio.current_task()
     try:
-        while True:
+        # A driver can make an error of its own of a cancellation; it is one all the same.
+        while task is None or not task.cancelling():
             await asyncio.sleep(job.seconds)
             try:
                 if await lease.hold(3 * job.seconds + 30):
@@ -101,4 +104,5 @@ async def _repeat(store: Store, ctx: Context, job: Job, process: str) -> None:
                 failing = True
     finally:
         with contextlib.suppress(TimeoutError, ConnectionError):
-            await lease.release()
+            async with asyncio.timeout(_LETTING_GO):
+                await lease.release()
