@@ -27,6 +27,7 @@ from fhirserver.search.expression import (
     Not,
     Nothing,
     Query,
+    nodes,
 )
 
 if TYPE_CHECKING:
@@ -188,25 +189,11 @@ def _truth(value: bool) -> Expression:
 
 
 def _reaches(expression: Expression) -> bool:
-    match expression:
-        case All(parts) | AnyOf(parts):
-            return any(_reaches(part) for part in parts)
-        case Not(part):
-            return _reaches(part)
-        case Chain() | Has():
-            return True
-        case _:
-            return False
+    return any(isinstance(node, Chain | Has) for node in nodes(expression))
 
 
 def _asks_back(expression: Expression) -> bool:
-    match expression:
-        case All(parts) | AnyOf(parts):
-            return any(_asks_back(part) for part in parts)
-        case Not(part):
-            return _asks_back(part)
-        case _:
-            return isinstance(expression, Has)
+    return any(isinstance(node, Has) for node in nodes(expression))
 
 
 #: What reaches to other resources is decided before, so there is nothing to look up.

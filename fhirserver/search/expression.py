@@ -14,6 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Kind(StrEnum):
@@ -198,6 +202,22 @@ Expression = (
     | Chain
     | Has
 )
+
+
+def nodes(expression: Expression) -> Iterator[Expression]:
+    """The expression and those within it that are about the same resource; what is beyond a
+    `Chain` or `Has` is about another, and the caller's to go into."""
+    waiting = [expression]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        match node:
+            case All(parts) | AnyOf(parts):
+                waiting += reversed(parts)
+            case Not(part):
+                waiting.append(part)
+            case _:
+                pass
 
 
 # --- a whole query --------------------------------------------------------------------------

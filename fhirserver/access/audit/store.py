@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.search.expression import All, AnyOf, Chain, Has, Not
+from fhirserver.search.expression import Chain, Has, nodes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -89,14 +89,14 @@ def _in(selection: HistorySelection) -> bool:
 @lru_cache(maxsize=1024)
 def _reaches(expression: Expression) -> bool:
     """Whether what the expression selects may depend on an AuditEvent."""
-    match expression:
-        case All(parts) | AnyOf(parts):
-            return any(_reaches(part) for part in parts)
-        case Not(part):
-            return _reaches(part)
-        case Chain(_, types, target):
-            return not types or _TYPE in types or _reaches(target)
-        case Has(type, _, source):
-            return type == _TYPE or _reaches(source)
-        case _:
-            return False
+    for node in nodes(expression):
+        match node:
+            case Chain(_, types, target):
+                if not types or _TYPE in types or _reaches(target):
+                    return True
+            case Has(type, _, source):
+                if type == _TYPE or _reaches(source):
+                    return True
+            case _:
+                pass
+    return False

@@ -31,6 +31,7 @@ from fhirserver.search.expression import (
     Not,
     Nothing,
     OfType,
+    nodes,
 )
 
 #: A chain whose target selects more resources than this is resolved by batch.
@@ -64,15 +65,7 @@ _REFERENCES = {"index.reference": 1}
 
 def is_staged(expression: Expression) -> bool:
     """Whether no chain and no `_has` is left."""
-    match expression:
-        case All(parts) | AnyOf(parts):
-            return all(is_staged(part) for part in parts)
-        case Not(part):
-            return is_staged(part)
-        case Chain() | Has():
-            return False
-        case _:
-            return True
+    return not any(isinstance(node, Chain | Has) for node in nodes(expression))
 
 
 # --- whole --------------------------------------------------------------------------------------
