@@ -108,7 +108,7 @@ def services_of(settings: Settings, store: Store, indexer: Indexer) -> tuple[Ser
     return (
         space.service(_space(settings)),
         record.SERVICE,
-        diary.SERVICE,
+        diary.service(_notifier(settings, store, indexer)),
         messaging.service(
             _notifier(settings, store, indexer) if settings.auth == "smart" else None,
             _gateway(settings),

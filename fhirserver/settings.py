@@ -107,10 +107,13 @@ class Settings(BaseSettings):
 
     # What citizens are told of
     notices: Names = Field(
-        default=("first_access", "emergency", "document", "message"),
+        default=(
+            *("first_access", "emergency", "document", "message"),
+            *("appointment", "vaccination"),
+        ),
         description="What citizens are told of, comma-separated: first_access (by a professional "
         "not seen before), emergency (glass broken, centre 15), document (a new one), "
-        "message (of a professional)",
+        "message (of a professional), appointment (the day before), vaccination (a dose is due)",
     )
     mail_server: str | None = Field(
         default=None, description="Mail server for notices, e.g. smtp://user:password@host:587"

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fhirserver.diary.appointment.behaviour import SETTLING, AppointmentBehaviour
 from fhirserver.diary.appointment.expiry import EXPIRY
 from fhirserver.diary.immunization.current import FOLLOWING, VaccinationBehaviour
+from fhirserver.diary.reminders import reminding
 from fhirserver.interaction.service import Service
 
-SERVICE = Service(
-    "diary",
-    behaviours=(AppointmentBehaviour(), VaccinationBehaviour()),
-    jobs=(SETTLING, EXPIRY, FOLLOWING),
-)
+if TYPE_CHECKING:
+    from fhirserver.access.notice.notifier import Notifier
 
-__all__ = ["SERVICE"]
+
+def service(notifier: Notifier) -> Service:
+    """`notifier`: who tells the citizen."""
+    return Service(
+        "diary",
+        behaviours=(AppointmentBehaviour(), VaccinationBehaviour()),
+        jobs=(SETTLING, EXPIRY, FOLLOWING, reminding(notifier)),
+    )
+
+
+__all__ = ["service"]

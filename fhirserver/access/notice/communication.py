@@ -5,7 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.access.notice.notice import DOCUMENT, EMERGENCY, FIRST_ACCESS, MESSAGE
+from fhirserver.access.notice.notice import (
+    APPOINTMENT,
+    DOCUMENT,
+    EMERGENCY,
+    FIRST_ACCESS,
+    MESSAGE,
+    VACCINATION,
+)
 from fhirserver.model.dates import instant
 
 if TYPE_CHECKING:
@@ -21,6 +28,10 @@ WORDS = {
     "(A new document has arrived in your space.)",
     MESSAGE: "Un nouveau message est arrivé dans votre espace. "
     "(A new message has arrived in your space.)",
+    APPOINTMENT: "Vous avez un rendez-vous dans les prochaines 24 heures. "
+    "(You have an appointment within the next 24 hours.)",
+    VACCINATION: "Une vaccination est recommandée à partir de maintenant. "
+    "(A vaccination is recommended from now on.)",
 }
 
 

@@ -3,7 +3,8 @@
 * `first_access`: a professional sees the space who has not seen it before;
 * `emergency`: somebody has broken the glass, or an emergency call centre (centre 15) has looked;
 * `document`: somebody else has put a document into the space;
-* `message`: a professional has written (told by `messaging/notices.py`).
+* `message`: a professional has written (told by `messaging/notices.py`);
+* `appointment`, `vaccination`: reminders (told by `diary/reminders.py`).
 
 Nothing is told of what is hidden from the citizen or their representatives, nor of care that a
 minor receives in secret (CONNEXION_SECRETE).
@@ -27,7 +28,9 @@ FIRST_ACCESS = "first_access"
 EMERGENCY = "emergency"
 DOCUMENT = "document"
 MESSAGE = "message"
-KINDS = (FIRST_ACCESS, EMERGENCY, DOCUMENT, MESSAGE)
+APPOINTMENT = "appointment"
+VACCINATION = "vaccination"
+KINDS = (FIRST_ACCESS, EMERGENCY, DOCUMENT, MESSAGE, APPOINTMENT, VACCINATION)
 
 _OUTSIDE = frozenset({Role.PROFESSIONAL, Role.SYSTEM})
 

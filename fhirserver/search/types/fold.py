@@ -50,7 +50,8 @@ def _transliterated(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=16384)
 def _transliterate(text: str) -> str:
-    return anyascii(text)
+    transliterated: str = anyascii(text)
+    return transliterated
 
 
 def words(text: str) -> set[str]:
