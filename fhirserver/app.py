@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from fhirserver.catalogue import Registrar
     from fhirserver.interaction.service import Service
     from fhirserver.messaging.gateway.settings import GatewaySettings
+    from fhirserver.record import RecordSettings
     from fhirserver.rest.endpoint import Admit
     from fhirserver.space import SpaceSettings
     from fhirserver.storage.interface import Store
@@ -107,13 +108,24 @@ def services_of(settings: Settings, store: Store, indexer: Indexer) -> tuple[Ser
 
     return (
         space.service(_space(settings)),
-        record.SERVICE,
+        record.service(_record(settings)),
         diary.service(_notifier(settings, store, indexer)),
         messaging.service(
             _notifier(settings, store, indexer) if settings.auth == "smart" else None,
             _gateway(settings),
         ),
         catalogue.service(_registrar(settings, store)),
+    )
+
+
+def _record(settings: Settings) -> RecordSettings:
+    from fhirserver.record import RecordSettings
+
+    return RecordSettings(
+        max_document_bytes=settings.max_document_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+        antivirus=settings.antivirus or "",
+        antivirus_seconds=settings.antivirus_seconds,
     )
 
 

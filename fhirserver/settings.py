@@ -146,6 +146,20 @@ class Settings(BaseSettings):
         default=None, description="Number this software is registered by (header X-MSS-NIL)"
     )
 
+    # Documents of the record
+    max_document_bytes: int = Field(default=10 * MIB, ge=KIB, description="Largest document")
+    max_upload_bytes: int = Field(
+        default=5 * MIB, ge=KIB, description="Largest document that a citizen adds"
+    )
+    antivirus: str | None = Field(
+        default=None,
+        description="What looks through documents: a command that reads one on its standard input "
+        "(0: clean, 1: infected), e.g. `clamdscan -`, or tcp://host:port of a clamd",
+    )
+    antivirus_seconds: float = Field(
+        default=30.0, gt=0, description="How long the antivirus may take for a document"
+    )
+
     # The spaces
     registrars: Names = Field(
         default=(),

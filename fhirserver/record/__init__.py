@@ -1,9 +1,16 @@
-"""The shared medical record: documents and the medical profile."""
+"""The shared medical record: documents and the medical profile (docs/record.md)."""
 
 from __future__ import annotations
 
 from fhirserver.interaction.service import Service
+from fhirserver.record.antivirus import Antivirus
+from fhirserver.record.behaviour import RecordBehaviour
+from fhirserver.record.mending import JOB
+from fhirserver.record.settings import RecordSettings
 
-SERVICE = Service("record")
 
-__all__ = ["SERVICE"]
+def service(settings: RecordSettings = RecordSettings()) -> Service:
+    return Service("record", (RecordBehaviour(settings, Antivirus(settings)),), (JOB,))
+
+
+__all__ = ["RecordSettings", "service"]

@@ -1,0 +1,104 @@
+"""The rules of the record on every write, whichever interaction or Bundle it comes by.
+
+What they bind is told by `french.py`; the server's own writes they let pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fhirserver.access.decision.build import refers
+from fhirserver.errors import Issue, MethodNotAllowed
+from fhirserver.interaction.write import commit
+from fhirserver.record.content import decoded
+from fhirserver.record.mending import complete
+from fhirserver.record.publication import publish
+from fhirserver.record.revision import revise
+from fhirserver.record.submission import check_set
+from fhirserver.record.view import View, created, resource_of
+from fhirserver.search.expression import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fhirserver.interaction.context import Context, Draft
+    from fhirserver.model.version import Version
+    from fhirserver.record.antivirus import Antivirus
+    from fhirserver.record.settings import RecordSettings
+    from fhirserver.record.view import Identity
+
+
+class RecordBehaviour:
+    types = frozenset({"DocumentReference", "Binary", "List"})
+
+    def __init__(self, settings: RecordSettings, antivirus: Antivirus) -> None:
+        self._settings = settings
+        self._antivirus = antivirus
+
+    async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        if ctx.server is None:
+            return drafts
+        view = View(ctx, list(drafts))
+        for draft in drafts:
+            if draft.type == "Binary" and not draft.server and draft.resource is not None:
+                await self._check_binary(view, draft)
+        documents: set[Identity] = set()
+        for number, draft in enumerate(view.drafts):
+            if draft.type != "DocumentReference" or draft.server or draft.resource is None:
+                continue
+            if created(draft):
+                if await view.of_record(draft.resource):
+                    documents.add((draft.type, draft.id))
+                    made = await publish(view, draft, self._settings, self._antivirus)
+                    view.drafts[number] = made
+            else:
+                view.drafts[number] = await self._revised(view, view.drafts[number])
+        await check_set(view, documents)
+        if view.added and not ctx.store.capabilities.transactions:
+            # One change at a time: contents first, so that no document is without. A Binary whose
+            # document is then refused is swept (`mending.py`).
+            for extra in view.added:
+                await commit(ctx.as_server, [extra])
+            return view.drafts
+        return [*view.drafts, *view.added]
+
+    async def after_commit(self, ctx: Context, versions: Sequence[Version]) -> None:
+        if ctx.server is None or ctx.store.capabilities.transactions:
+            return
+        for version in versions:
+            if version.type == "DocumentReference":
+                await complete(ctx.as_server, version)
+
+    async def _revised(self, view: View, draft: Draft) -> Draft:
+        version = await view.stored((draft.type, draft.id))
+        before = resource_of(version)
+        if before is None or version is None:
+            return draft
+        assert draft.resource is not None
+        if not (await view.of_record(before) or await view.of_record(draft.resource)):
+            return draft
+        made = await revise(view, draft, before)
+        # Judged against this version, so written over no other.
+        return made if made.expect > 0 else replace(made, expect=version.version)
+
+    async def _check_binary(self, view: View, draft: Draft) -> None:
+        assert draft.resource is not None
+        if "data" not in draft.resource:
+            return
+        body = decoded(draft.resource["data"], "Binary.data")
+        await self._antivirus.check(body, "Binary.data")
+        if created(draft):
+            return
+        before = resource_of(await view.stored((draft.type, draft.id)))
+        if before is None or decoded(before.get("data", ""), "Binary.data") == body:
+            return
+        where = refers("attachment", ((draft.type, draft.id),))
+        query = Query(("DocumentReference",), where, count=10)
+        for version in (await view.ctx.as_server.store.search(query)).versions:
+            document = resource_of(version)
+            if document is not None and await view.of_record(document):
+                text = "The content of a published document does not change; replace the document."
+                raise MethodNotAllowed(
+                    issues=(Issue("error", "not-supported", text, ("Binary.data",)),)
+                )
