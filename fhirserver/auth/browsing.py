@@ -19,11 +19,11 @@ from fhirserver.auth import form
 from fhirserver.auth import secret as handles
 from fhirserver.auth.answering import NO_STORE, address_of
 from fhirserver.auth.asked import Refused
+from fhirserver.auth.decisions import Answer, NoPatient, NoReason, NotYours
 from fhirserver.auth.identity import demo
 from fhirserver.auth.identity.provider import SignInFailed
 from fhirserver.auth.page import Pages, language_of
 from fhirserver.auth.rate import TooMany
-from fhirserver.auth.server import Answer, NoPatient, NoReason, NotYours
 from fhirserver.auth.state import KIND as STATE
 from fhirserver.auth.state import State, new_state
 
@@ -64,7 +64,7 @@ class Browsing:
             sent = await form.body(request) if request.method == "POST" else form.query(request)
             cookie = self._cookie(request)
             fresh = cookie or handles.new()
-            handle = await server.authorize(sent, fresh)
+            handle = await server.decisions.authorize(sent, fresh)
             response = self._go(f"consent?request={handle}")
             if not cookie:
                 self._set_cookie(response, fresh)
@@ -83,7 +83,7 @@ class Browsing:
             server = self._server()
             sent = await form.body(request)
             handle, cookie = sent.get("request"), self._cookie(request)
-            await server.pending(handle, cookie)
+            await server.decisions.pending(handle, cookie)
             if not handles.same(sent.get("csrf"), handles.seal(cookie, handle)):
                 raise NotYours
             if not server.configuration.demo:
@@ -103,7 +103,7 @@ class Browsing:
         async def answer() -> Response:
             server = self._server()
             handle, cookie = form.query(request).get("request"), self._cookie(request)
-            await server.pending(handle, cookie)
+            await server.decisions.pending(handle, cookie)
             found = server.providers.get(provider)
             if found is None:
                 raise NotYours
@@ -149,7 +149,7 @@ class Browsing:
         async def answer() -> Response:
             server = self._server()
             handle, cookie = form.query(request).get("request"), self._cookie(request)
-            question = await server.question(handle, cookie)
+            question = await server.decisions.question(handle, cookie)
             if question is None:
                 return self._go(f"sign-in?request={handle}")
             return self._pages(request).consent(question, handles.seal(cookie, "sign-out"))
@@ -163,14 +163,14 @@ class Browsing:
             handle, cookie = sent.get("request"), self._cookie(request)
             given = answer_of(sent)
             try:
-                url = await server.decide(handle, cookie, sent.get("csrf"), given)
+                url = await server.decisions.decide(handle, cookie, sent.get("csrf"), given)
             except (NoPatient, NoReason) as error:
                 problem = "no_patient" if isinstance(error, NoPatient) else "no_reason"
                 if isinstance(error, NoPatient):
                     address = address_of(request, server.configuration.trusted_proxies)
                     server.failures.check(address, "patient")
                     server.failures.failed(address, "patient")
-                question = await server.question(handle, cookie)
+                question = await server.decisions.question(handle, cookie)
                 if question is None:
                     raise NotYours from None
                 seal = handles.seal(cookie, "sign-out")
@@ -206,7 +206,9 @@ class Browsing:
                 # Not the description: words of whoever sent the browser here may be in it.
                 return pages.message("error_title", "error_app", 400, error.error)
             parameters = {"error": error.error, "error_description": error.description}
-            url = self._server().redirect(error.redirect_uri, **parameters, state=error.state)
+            url = self._server().decisions.redirect(
+                error.redirect_uri, **parameters, state=error.state
+            )
             return RedirectResponse(url, 302, dict(NO_STORE))
         except NotYours:
             return pages.message("error_title", "error_over", 403)
@@ -221,7 +223,7 @@ class Browsing:
     async def _sign_in_page(self, request: Request, handle: str, problem: str = "") -> Response:
         server = self._server()
         cookie = self._cookie(request)
-        asked = await server.pending(handle, cookie)
+        asked = await server.decisions.pending(handle, cookie)
         client = await server.clients.get(asked.client)
         if client is None:
             raise NotYours
@@ -230,7 +232,7 @@ class Browsing:
         return self._pages(request).sign_in(handle, csrf, client.name, providers, problem)
 
     async def _signed_in(self, handle: str, cookie: str, person: Person) -> Response:
-        new = await self._server().signed_in(handle, cookie, person)
+        new = await self._server().decisions.signed_in(handle, cookie, person)
         response = self._go(f"consent?request={handle}")
         self._set_cookie(response, new)
         return response

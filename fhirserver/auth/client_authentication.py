@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fhirserver.auth.client import Client, Clients
     from fhirserver.auth.fetch import Fetcher
     from fhirserver.auth.form import Form
+    from fhirserver.auth.rate import Failures
     from fhirserver.storage.interface import Store
 
 _log = structlog.get_logger("fhirserver.auth")
@@ -67,39 +68,64 @@ def shown(form: Form, authorization: str, holder: str = "") -> Shown:
     return Shown(named or holder, "none")
 
 
-async def authenticate(
-    found: Shown,
-    clients: Clients,
-    *,
-    audience: str,
-    store: Store,
-    fetcher: Fetcher,
-    clock: Callable[[], int],
-) -> Client:
-    """Raises InvalidClientError."""
-    client = await clients.get(found.client)
-    if found.method == "client_secret_basic":
-        # Also for a client that does not exist: it takes as long.
-        stored = client.secret_hash if client is not None else ""
-        if await asyncio.to_thread(verify_secret, found.proof, stored) and client is not None:
-            return client
-        raise _unknown()
-    if client is None or client.method != found.method:
-        raise _unknown()
-    if found.method == "private_key_jwt":
+class Authentication:
+    """Authenticates clients, and counts how often that fails. `audience`: of their assertions."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        failures: Failures,
+        *,
+        audience: str,
+        store: Store,
+        fetcher: Fetcher,
+        clock: Callable[[], int],
+    ) -> None:
+        self.clients = clients
+        self.failures = failures
+        self._audience = audience
+        self._store = store
+        self._fetcher = fetcher
+        self._clock = clock
+
+    async def client(self, form: Form, authorization: str, address: str) -> Client:
+        """Who asks. Raises OAuth2Error, TooMany."""
+        account = ""
         try:
-            await assertion.verify(
-                found.proof,
-                client,
-                audience=audience,
-                store=store,
-                fetcher=fetcher,
-                clock=clock,
-            )
-        except assertion.Unproven as reason:
-            _log.info("client assertion refused", client=client.id, reason=str(reason))
-            raise _unknown() from None
-    return client
+            showing = shown(form, authorization)
+            account = showing.client
+            self.failures.check(address, account)
+            return await self.of(showing)
+        except InvalidClientError:
+            self.failures.check(address, account)
+            self.failures.failed(address, account)
+            raise
+
+    async def of(self, found: Shown) -> Client:
+        """Raises InvalidClientError."""
+        client = await self.clients.get(found.client)
+        if found.method == "client_secret_basic":
+            # Also for a client that does not exist: it takes as long.
+            stored = client.secret_hash if client is not None else ""
+            if await asyncio.to_thread(verify_secret, found.proof, stored) and client is not None:
+                return client
+            raise _unknown()
+        if client is None or client.method != found.method:
+            raise _unknown()
+        if found.method == "private_key_jwt":
+            try:
+                await assertion.verify(
+                    found.proof,
+                    client,
+                    audience=self._audience,
+                    store=self._store,
+                    fetcher=self._fetcher,
+                    clock=self._clock,
+                )
+            except assertion.Unproven as reason:
+                _log.info("client assertion refused", client=client.id, reason=str(reason))
+                raise _unknown() from None
+        return client
 
 
 def _unknown() -> InvalidClientError:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from fhirserver.access.scopes import Item
     from fhirserver.auth.configuration import Configuration
+    from fhirserver.auth.decisions import Answer, Question
     from fhirserver.auth.identity.person import Capacity
-    from fhirserver.auth.server import Answer, Question
 
 LANGUAGES = ("fr", "en")
 

@@ -57,16 +57,18 @@ class TokenEndpoints:
     async def _token(self, request: Request, address: str) -> Response:
         sent = await form.body(request)
         header = request.headers.get("authorization", "")
-        return json_response(await self._server().token(sent, header, address))
+        return json_response(await self._server().exchanges.token(sent, header, address))
 
     async def _introspect(self, request: Request, address: str) -> Response:
         sent = await form.body(request)
         header = request.headers.get("authorization", "")
-        return json_response(await self._server().introspect(sent, header, address))
+        return json_response(await self._server().introspection.introspect(sent, header, address))
 
     async def _revoke(self, request: Request, address: str) -> Response:
         sent = await form.body(request)
-        await self._server().revoke(sent, request.headers.get("authorization", ""), address)
+        await self._server().introspection.revoke(
+            sent, request.headers.get("authorization", ""), address
+        )
         return Response(status_code=200, headers=dict(NO_STORE))
 
     async def _launch(self, request: Request, address: str) -> Response:
@@ -74,7 +76,7 @@ class TokenEndpoints:
         headers = {b"authorization": request.headers.get("authorization", "").encode()}
         grant = await bearer.token(headers, server.store, server.configuration.fhir_url)
         client, patient, context = read_launch(await form.read(request))
-        value = await server.launch(bearer.authorization(grant), client, patient, context)
+        value = await server.launches.new(bearer.authorization(grant), client, patient, context)
         return json_response({"launch": value, "iss": server.configuration.fhir_url}, 201)
 
     async def _answer(
