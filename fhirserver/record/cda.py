@@ -76,7 +76,8 @@ def read(body: bytes) -> Header | None:
     body_type = "" if wrapped is None else wrapped.get("mediaType", "text/plain")
     if wrapped is not None:
         _check_wrapped(wrapped, body_type)
-    level = 1 if wrapped is not None else 3 if _at(root, "component", "structuredBody") else 0
+    structured = _at(root, "component", "structuredBody") is not None
+    level = 1 if wrapped is not None else 3 if structured else 0
     event = _at(root, "documentationOf", "serviceEvent")
     facility = ("componentOf", "encompassingEncounter", "location", "healthCareFacility", "code")
     organization = ("performer", "assignedEntity", "representedOrganization")
