@@ -50,7 +50,7 @@ async def ruled(look: Look, draft: Draft) -> Draft:
         apps = [] if device is None else [device]
     elif draft.type == "DeviceDefinition":
         _check_medical(after)
-        apps = await look.devices_of(draft.id)
+        apps = [] if before is None else await look.devices_of(draft.id)
     if who == "publisher" and before is not None:
         _check_reviewed(draft.type, before, after, apps)
     return draft

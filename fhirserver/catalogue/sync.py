@@ -138,6 +138,8 @@ async def _withdrawal(
         patient = (image or {}).get("patient", {}).get("reference", "")
         if not app or not patient.startswith("Patient/"):
             continue
+        if image is content and image is not None and image.get("status") == "active":
+            continue
         device = app.partition("/")[2]
         if not await _authorised(ctx, device, patient.partition("/")[2]):
             await registrar.withdraw(device, patient.partition("/")[2])
