@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhirserver.interaction.service import Job, Service
+from fhirserver.space.choice import ChoiceBehaviour, settle_choices
 from fhirserver.space.due import open_due
 from fhirserver.space.identity import IdentityBehaviour
 from fhirserver.space.opening import OpeningBehaviour
@@ -16,8 +17,12 @@ def service(settings: SpaceSettings) -> Service:
         behaviours=(
             IdentityBehaviour(),
             OpeningBehaviour(settings.phases, settings.objection_weeks),
+            ChoiceBehaviour(settings.phases),
         ),
-        jobs=(Job("space-opening", settings.seconds, open_due),),
+        jobs=(
+            Job("space-opening", settings.seconds, open_due),
+            Job("space-choices", settings.seconds, settle_choices),
+        ),
     )
 
 
