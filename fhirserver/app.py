@@ -28,7 +28,9 @@ from fhirserver.auth import bearer
 from fhirserver.auth.configuration import Configuration
 from fhirserver.conformance.registry import Registry
 from fhirserver.interaction.append_only import AppendOnlyBehaviour
+from fhirserver.interaction.carer_limits import CarerLimitBehaviour
 from fhirserver.interaction.context import Context, Limits
+from fhirserver.interaction.mask_by_default import MaskByDefaultBehaviour
 from fhirserver.interaction.search_parameter import SearchParameterBehaviour
 from fhirserver.interaction.service import work
 from fhirserver.operation.reindex import resume as resume_reindex
@@ -151,6 +153,28 @@ def _registrar(settings: Settings, store: Store) -> Registrar:
     return CatalogueClients(store, microseconds)
 
 
+def access_of(settings: Settings) -> AccessSettings:
+    """What the operator has settled of the open points of the access rules."""
+    return AccessSettings(
+        active_needed=settings.access_active_needed,
+        blocked_in_emergency=settings.access_blocked_in_emergency,
+        break_glass_professions=frozenset(settings.access_break_glass_professions),
+        centre_15_professions=frozenset(settings.access_centre_15_professions),
+        masked_for_administrator=settings.access_masked_for_administrator,
+        masked_in_emergency=settings.access_masked_in_emergency,
+        invisible_months=settings.access_invisible_months,
+        system_profession=settings.access_system_profession,
+        existence_by_ins=frozenset(Role(role) for role in settings.access_existence_by_ins),
+        professionals_collect_consent=settings.access_professionals_collect_consent,
+        apps=dict(pair.split("=", 1) for pair in settings.access_apps),
+        registrars=frozenset(settings.registrars),
+        client_ids=settings.access_client_ids,
+        majority=settings.access_majority,
+        seconds=settings.access_seconds,
+        longest_seconds=settings.access_longest_seconds,
+    )
+
+
 def limits_of(settings: Settings) -> Limits:
     return Limits(
         default_count=settings.default_count,
@@ -259,7 +283,11 @@ def build(settings: Settings) -> Dispatcher:
             tasks.append(asyncio.create_task(_keep_fresh(context)))
             services = services_of(settings, store, context.indexer)
             ruled = tuple(behaviour for service in services for behaviour in service.behaviours)
-            context = replace(context, behaviours=(*context.behaviours, *ruled))
+            chosen = (
+                CarerLimitBehaviour(settings.carers_of_person, settings.persons_of_carer),
+                MaskByDefaultBehaviour(context.store),
+            )
+            context = replace(context, behaviours=(*context.behaviours, *ruled, *chosen))
             context = replace(context, server=context)
             jobs = [job for service in services for job in service.jobs]
             tasks.append(asyncio.create_task(work(store, context.as_server, jobs)))
@@ -267,7 +295,7 @@ def build(settings: Settings) -> Dispatcher:
                 server = _authorization_server(configuration, store, registry)
                 authorization.append(server)
                 context, audit = audited(store, context, settings)
-                access = AccessSettings(registrars=frozenset(settings.registrars))
+                access = access_of(settings)
                 admitting.append(_admitting(audit.store, context, settings.fhir_url, access))
                 await audit.start()
                 tasks.append(asyncio.create_task(audit.run()))

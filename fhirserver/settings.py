@@ -3,6 +3,7 @@ environment (`FHIRSERVER_DATABASE`, `FHIRSERVER_BASE_URL`), or a line of a `.env
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -160,6 +161,79 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="How long the antivirus may take for a document"
     )
 
+    # The access rules, where law and sources leave a choice; each default is the safe one
+    access_active_needed: bool = Field(
+        default=True,
+        description="A space is open only when Patient.active is true, not when it is absent",
+    )
+    access_blocked_in_emergency: bool = Field(
+        default=True,
+        description="A professional whom the citizen has blocked is refused in emergency modes too",
+    )
+    access_break_glass_professions: Names = Field(
+        default=("10", "21", "40", "50", "60"),
+        description="Professions (TRE_G15) that may break the glass, comma-separated",
+    )
+    access_centre_15_professions: Names = Field(
+        default=("10",),
+        description="Professions (TRE_G15) that regulate at the SAMU (centre 15), comma-separated",
+    )
+    access_masked_for_administrator: bool = Field(
+        default=True, description="The citizen's general practitioner sees what is masked"
+    )
+    access_masked_in_emergency: bool = Field(
+        default=True, description="What is masked stays hidden in emergency modes"
+    )
+    access_invisible_months: int = Field(
+        default=1,
+        ge=0,
+        le=12,
+        description="After so many months a document shows that waited to be announced",
+    )
+    access_system_profession: str = Field(
+        default="10", description="Profession by whose column of the matrix services read"
+    )
+    access_existence_by_ins: Names = Field(
+        default=("system",),
+        description="Who finds a Patient by its exact national identifier without consent: "
+        "system, professional, comma-separated",
+    )
+    access_professionals_collect_consent: bool = Field(
+        default=True,
+        description="A professional may write down a permission that a citizen gave in words",
+    )
+    access_apps: Names = Field(
+        default=(),
+        description="Clients that need the citizen's authorisation for a Device, without being in "
+        "the catalogue, e.g. carnet=Device/carnet, comma-separated",
+    )
+    access_client_ids: bool = Field(
+        default=False,
+        description="PUT may create under the client's id, and so tells which ids are taken",
+    )
+    access_majority: int = Field(
+        default=18,
+        ge=16,
+        le=21,
+        description="Age at which parents lose access and apps are to be authorised anew",
+    )
+    carers_of_person: int = Field(default=3, ge=1, description="Most carers of one person")
+    persons_of_carer: int = Field(
+        default=5, ge=1, description="Most persons that one carer cares for"
+    )
+    access_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="How long a decision on many patients is kept if nothing is written",
+    )
+    access_longest_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="How long a decision on one patient is kept if nothing is written",
+    )
+
     # The spaces
     registrars: Names = Field(
         default=(),
@@ -222,6 +296,46 @@ class Settings(BaseSettings):
         from fhirserver.space.phases import parse
 
         parse(value)
+        return value
+
+    @field_validator(
+        "access_break_glass_professions",
+        "access_centre_15_professions",
+        "access_existence_by_ins",
+        "access_apps",
+        mode="before",
+    )
+    @classmethod
+    def _access_names(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("access_break_glass_professions", "access_centre_15_professions")
+    @classmethod
+    def _professions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_profession(code) for code in value)
+
+    @field_validator("access_system_profession")
+    @classmethod
+    def _column(cls, value: str) -> str:
+        return _profession(value)
+
+    @field_validator("access_existence_by_ins")
+    @classmethod
+    def _roles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for role in value:
+            if role not in ("system", "professional"):
+                raise ValueError("knows system and professional")
+        return value
+
+    @field_validator("access_apps")
+    @classmethod
+    def _devices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            client, _, device = pair.partition("=")
+            if not client or not re.fullmatch(r"Device/[A-Za-z0-9\-.]{1,64}", device):
+                raise ValueError("must be CLIENT=Device/ID")
         return value
 
     @field_validator("trusted_proxies")
@@ -303,3 +417,11 @@ class Settings(BaseSettings):
             if not self.identity_providers:
                 found.append("In production people sign in with identity_providers; none is set.")
         return found
+
+
+def _profession(code: str) -> str:
+    from fhirserver.access.decision.tables import matrix
+
+    if matrix().of(code) is None:
+        raise ValueError(f"the access matrix has no profession {code!r}")
+    return code

@@ -101,7 +101,9 @@ async def _load_samples(database: str) -> int:
     from fhirserver.model import shipped
 
     problems: list[Refusal] = []
-    files = [file for file in find([shipped.folder("examples")]) if file.suffix == ".json"]
+    files = [
+        file for file in find([shipped.folder("examples")]) if file.suffix in (".json", ".ndjson")
+    ]
     async with opened(database) as (_, context):
         load = DatabaseLoad(
             context, refused=problems.append, progress=lambda done, count: None, workers=0

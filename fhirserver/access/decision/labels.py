@@ -1,7 +1,7 @@
 """Rule 5: the labels of a resource let this caller see it.
 
-* MASQUE_PS: hidden from professionals, in emergency modes too, but for its author and the
-  citizen's general practitioner (setting `masked_for_administrator`).
+* MASQUE_PS: hidden from professionals, in emergency modes too (setting `masked_in_emergency`), but
+  for its author and the citizen's general practitioner (setting `masked_for_administrator`).
 * INVISIBLE_PATIENT: hidden from the citizen and proxies until a professional has told them, at
   most one month from the document's date (setting `invisible_months`).
 * INVISIBLE_REPRESENTANTS_LEGAUX, CONNEXION_SECRETE: hidden from proxies.
@@ -58,7 +58,9 @@ def expression(situation: Situation, type: str, trusted: Expression) -> Expressi
             secret = labelled(type, INVISIBLE_TO_REPRESENTATIVES, SECRET_CONNECTION)
             hidden = any_of(hidden, secret)
         return negate(hidden)
-    hidden = all_of(labelled(type, MASKED, VERY_RESTRICTED), negate(trusted))
+    opened = situation.emergency and not situation.settings.masked_in_emergency
+    masking = (VERY_RESTRICTED,) if opened else (MASKED, VERY_RESTRICTED)
+    hidden = all_of(labelled(type, *masking), negate(trusted))
     profession = situation.profession
     if profession is None or not profession.health:
         hidden = any_of(hidden, labelled(type, RESTRICTED))

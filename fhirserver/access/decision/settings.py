@@ -16,6 +16,7 @@ class AccessSettings:
     `blocked_in_emergency`: a blocked professional is refused in bris_de_glace and centre_15 too.
     `break_glass_professions`, `centre_15_professions`: who may use these modes (TRE_G15).
     `masked_for_administrator`: the general practitioner sees what is masked to professionals.
+    `masked_in_emergency`: what is masked stays hidden in emergency modes.
     `invisible_months`: after so many months INVISIBLE_PATIENT ends (CSP R1111-53).
     `system_profession`: the column of the matrix that backend services read by.
     `existence_by_ins`: the roles that find a Patient by its exact national identifier without a
@@ -36,6 +37,7 @@ class AccessSettings:
     break_glass_professions: frozenset[str] = frozenset({"10", "21", "40", "50", "60"})
     centre_15_professions: frozenset[str] = frozenset({"10"})
     masked_for_administrator: bool = True
+    masked_in_emergency: bool = True
     invisible_months: int = 1
     system_profession: str = "10"
     existence_by_ins: frozenset[Role] = frozenset({Role.SYSTEM})
