@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from fhirserver.diary.immunization.calendar import Calendar, Series, Settings, calendar
-from fhirserver.diary.immunization.evaluate import Judged, Track, evaluate
+from fhirserver.diary.immunization.evaluate import Judged, Track, evaluate, within
 from fhirserver.diary.immunization.forecast import Forecast, forecast_course, guarded
 from fhirserver.diary.immunization.history import History, Resource, Vaccination, history
 from fhirserver.diary.immunization.person import Person, person
@@ -64,9 +64,14 @@ def assess(
         judged += _judged(target, series, tracks)
         immune = target in who.immune or target in had.immune
         extra = _extra(target, had)
+        of_age = [
+            (one, track)
+            for one, track in zip(series, tracks, strict=True)
+            if within(who, one.evaluates, on)
+        ]
         found = [
             (guarded(_forecast(rules, one, target, who, had, track, on), who, immune, extra), track)
-            for one, track in zip(series, tracks, strict=True)
+            for one, track in of_age
         ]
         chosen = min(found, key=lambda pair: _rank(*pair))
         if chosen[0].status != "not-recommended" or not all(one.silent for one in series):
@@ -97,7 +102,9 @@ def _by_target(rules: Calendar) -> dict[str, list[Series]]:
 
 def _rank(forecast: Forecast, track: Track) -> tuple[int, date]:
     rank = _RANK[forecast.status]
-    if forecast.status == "future" and track.valid:
+    if forecast.reasons == ("not-in-group",):
+        rank = 8  # says least
+    elif forecast.status == "future" and track.valid:
         rank = 3  # begun: what is next matters more than that another series is done
     return rank, forecast.recommended or date.max
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from fhirserver.diary.immunization.calendar import Calendar, Course, Dose, Series, Span
+from fhirserver.diary.immunization.calendar import Calendar, Course, Dose, ProductRule, Series, Span
 from fhirserver.diary.immunization.history import Vaccination
 from fhirserver.diary.immunization.person import Person
 from fhirserver.diary.immunization.products import Tags
@@ -158,25 +158,29 @@ def _unfit(
     reasons = []
     if day < person.at(series.minimum_age):
         reasons.append("tooyoung")
-    for rule in series.products:
-        wrong = bool(rule.none_of & tags) or (bool(rule.one_of) and not rule.one_of & tags)
-        if wrong and within(person, rule.ages, day):
-            reasons.append("inappropriate")
-    if day < waiting_ends(series, target, [d for d in doses if d is not dose and before(d, day)]):
+    if any(_is_wrong(rule, tags) and within(person, rule.ages, day) for rule in series.products):
+        reasons.append("inappropriate")
+    earlier = [other for other in doses if other.day is not None and other.day < day]
+    if not reasons and day < waiting_ends(series, target, earlier):
         reasons.append("toosoon")
     if is_live(calendar, dose) and day < live_conflict_ends(calendar, target, doses, day):
         reasons.append("productconflict")
     return reasons
 
 
-def before(dose: Vaccination, day: date) -> bool:
-    return dose.day is not None and dose.day < day
+def _is_wrong(rule: ProductRule, tags: Tags) -> bool:
+    return bool(rule.none_of & tags) or (bool(rule.one_of) and not rule.one_of & tags)
 
 
 def waiting_ends(series: Series, target: str, doses: Sequence[Vaccination]) -> date:
     """The day from which a vaccine may follow the earlier ones of other kinds."""
     ends = date.min
-    held = [(d.day, d.contains[target]) for d in doses if d.day and target in d.contains]
+    held = [
+        (dose.day, dose.contains[target])
+        for dose in doses
+        if dose.day and target in dose.contains
+        if any(_is_wrong(rule, dose.contains[target]) for rule in series.products)
+    ]
     every = frozenset[str]().union(*(tags for _, tags in held))
     for wait in series.waiting:
         if not wait.all_of <= every:

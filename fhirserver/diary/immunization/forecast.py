@@ -132,7 +132,8 @@ def _next_dose(
     end = last_day(rule, person)
     if end is not None:
         last = end if last is None else min(last, end)
-    earliest = max(person.at(rule.minimum_age), floor)
+    youngest = rule.minimum_age if valid else series.courses[0].doses[0].minimum_age
+    earliest = max(person.at(youngest), floor)
     if valid:
         earliest = max(earliest, rule.interval.after(valid[-1]))
     elif clause.due.start is not None and clause.due.end is None:
@@ -150,7 +151,7 @@ def _next_dose(
     status: Status
     if on < recommended:
         status = "future"
-    elif clause.proposed:
+    elif clause.proposed and not _begun(person, clause, valid):
         status = "offered"
     elif overdue is not None and on >= overdue:
         status = "overdue"
@@ -161,7 +162,7 @@ def _next_dose(
         reasons.append("catch-up")
     if any(not judged.valid for judged in track.judged):
         reasons.append("dose-not-counted")
-    if floor > max(due, person.at(rule.minimum_age)):
+    if floor > max(due, person.at(youngest), on):
         reasons.append("interval-after-other-vaccine")
     if _mandatory(series, person, on):
         reasons.append("mandatory")
@@ -169,6 +170,11 @@ def _next_dose(
         target, series, status, tuple(reasons), clause.line if clause.proposed else course.line,
         earliest, recommended, overdue, last, len(valid) + 1, len(course.doses), course.id,
     )  # fmt: skip
+
+
+def _begun(person: Person, clause: Clause, valid: Sequence[date]) -> bool:
+    """Whether the course was begun at the ages of the clause: who began goes on."""
+    return bool(valid) and (clause.due.start is None or valid[-1] >= person.at(clause.due.start))
 
 
 def _mandatory(series: Series, person: Person, on: date) -> bool:

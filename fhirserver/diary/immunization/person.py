@@ -22,7 +22,7 @@ from fhirserver.model import shipped
 _GONE = {"inactive", "remission", "resolved"}
 _DENIED = {"refuted", "entered-in-error"}
 _TERRITORIES = {"971": "GP", "972": "MQ", "973": "GF", "974": "RE", "976": "YT"}
-_COUNTED = {"final", "amended", "corrected", "preliminary"}
+_COUNTED = ("final", "amended", "corrected", "preliminary")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from fhirserver.diary.immunization.calendar import Calendar, Clause, Series
+from fhirserver.diary.immunization.calendar import Calendar, Clause, Series, Windows
 from fhirserver.diary.immunization.evaluate import Track, waiting_ends
 from fhirserver.diary.immunization.forecast import Forecast, Status, holds
 from fhirserver.diary.immunization.history import Vaccination
@@ -42,11 +42,14 @@ def forecast_windows(
     """The window that is open if it was not served, else the next one."""
     if series.unless is not None and _protected(person, series.unless):
         return Forecast(target, series, "not-recommended", ("mother-vaccinated",), series.line)
-    windows = _windows(calendar, series, person, on)
+    kind = series.windows
+    assert kind is not None
+    windows = _windows(calendar, kind, person, on)
     passed = False
     for window in windows:
         if window.end <= on:
-            passed = passed or not _served(window, track)
+            if _clause(series, person, window, window.start) is not None:
+                passed = not _served(window, track)
             continue
         clause = _clause(series, person, window, on)
         if clause is None:
@@ -55,9 +58,8 @@ def forecast_windows(
             second = _second_dose(series, target, person, track, window, clause, on)
             if second is not None:
                 return second
-            return Forecast(
-                target, series, "complete", (clause.reason, "season-complete"), series.line
-            )
+            done = "complete" if kind.pregnancy is not None else "season-complete"
+            return Forecast(target, series, "complete", (clause.reason, done), series.line)
         found = _open(series, target, person, doses, track, window, clause, on, passed)
         if found is not None:
             return found
@@ -167,10 +169,8 @@ def _unknown_weeks(series: Series, person: Person) -> bool:
     )
 
 
-def _windows(calendar: Calendar, series: Series, person: Person, on: date) -> list[Window]:
+def _windows(calendar: Calendar, kind: Windows, person: Person, on: date) -> list[Window]:
     """The windows around `on`, in order of time."""
-    kind = series.windows
-    assert kind is not None
     if kind.campaign is not None:
         return _campaigns(calendar, kind.campaign, person, on)
     if kind.pregnancy is not None:
