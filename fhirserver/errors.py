@@ -62,9 +62,23 @@ class NotFound(FHIRError):
 
 
 class Gone(FHIRError):
-    """The resource, or this version of it, is deleted."""
+    """The resource, or this version of it, is deleted. `version`, `updated` (microseconds
+    since 1970): of the deletion, where it is known."""
 
     code = "deleted"
+
+    def __init__(
+        self,
+        diagnostics: str = "",
+        *,
+        issues: tuple[Issue, ...] = (),
+        code: str | None = None,
+        version: int = 0,
+        updated: int = 0,
+    ) -> None:
+        super().__init__(diagnostics, issues=issues, code=code)
+        self.version = version
+        self.updated = updated
 
 
 class Conflict(FHIRError):

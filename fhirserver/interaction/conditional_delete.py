@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirserver.interaction.context import Draft, Written
+from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.select import conditional_query, select_all, selects
-from fhirserver.interaction.update import check_if_match
 from fhirserver.interaction.write import attempts, commit
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
+    from fhirserver.interaction.if_match import IfMatch
     from fhirserver.model.version import Version
 
 
 async def conditional_delete(
-    ctx: Context, type: str, criteria: str, *, if_match: int | None = None
+    ctx: Context, type: str, criteria: str, *, if_match: IfMatch | None = None
 ) -> list[Written]:
     """Delete what `criteria` select: nothing, the one, or all of them when the server allows it.
     With `if_match` each must be at this version.

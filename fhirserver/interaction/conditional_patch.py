@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from fhirserver.errors import NotFound
 from fhirserver.interaction.context import Written
+from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.patch import patched_draft
 from fhirserver.interaction.select import conditional_query, select_one, selects
-from fhirserver.interaction.update import check_if_match
 from fhirserver.interaction.write import attempts, commit, validated
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
+    from fhirserver.interaction.if_match import IfMatch
     from fhirserver.interaction.patch import Patch
 
 
 async def conditional_patch(
-    ctx: Context, type: str, criteria: str, patch: Patch, *, if_match: int | None = None
+    ctx: Context, type: str, criteria: str, patch: Patch, *, if_match: IfMatch | None = None
 ) -> Written:
     """Change the one resource that `criteria` select. Raises NotFound, MultipleMatches."""
     ctx.store.demand("u", type)

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 from fhirserver.errors import Conflict, Invalid, Issue, MethodNotAllowed, PreconditionFailed
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.identity import check_id, check_type
+from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.select import conditional_query, select_one, selects
-from fhirserver.interaction.update import check_if_match
 from fhirserver.interaction.write import attempts, commit, validated
 from fhirserver.model.version import ABSENT
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Resource
+    from fhirserver.interaction.if_match import IfMatch
     from fhirserver.model.version import Version
 
 
 async def conditional_update(
-    ctx: Context, type: str, criteria: str, resource: Resource, *, if_match: int | None = None
+    ctx: Context, type: str, criteria: str, resource: Resource, *, if_match: IfMatch | None = None
 ) -> Written:
     """Update the one resource that `criteria` select, or create it when there is none."""
     ctx.store.demand("u", type)
@@ -37,7 +38,7 @@ async def conditional_update(
 
 
 async def conditional_draft(
-    ctx: Context, type: str, resource: Resource, found: Version | None, if_match: int | None
+    ctx: Context, type: str, resource: Resource, found: Version | None, if_match: IfMatch | None
 ) -> Draft:
     """What a conditional update writes, seen that its criteria select `found`."""
     body_id = resource.get("id")

@@ -9,15 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirserver.interaction.context import Draft, Written
-from fhirserver.interaction.update import check_if_match
+from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.write import attempts, commit
 from fhirserver.model.version import Version
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
+    from fhirserver.interaction.if_match import IfMatch
 
 
-async def delete(ctx: Context, type: str, id: str, *, if_match: int | None = None) -> Written:
+async def delete(ctx: Context, type: str, id: str, *, if_match: IfMatch | None = None) -> Written:
     """Delete the resource; deleting what is absent or deleted changes nothing."""
 
     ctx.store.demand("d", type)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fhirserver.errors import Invalid, Issue, UnsupportedMediaType
 from fhirserver.interaction.context import Draft, Written
+from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.read import present
-from fhirserver.interaction.update import check_if_match
 from fhirserver.interaction.write import attempts, commit, validated
 from fhirserver.model import patch_fhirpath, patch_json
 from fhirserver.model.json import decode_stored, decode_value
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Resource
+    from fhirserver.interaction.if_match import IfMatch
     from fhirserver.model.version import Version
 
 
@@ -30,7 +31,7 @@ class Patch:
 
 
 async def patch(
-    ctx: Context, type: str, id: str, patch: Patch, *, if_match: int | None = None
+    ctx: Context, type: str, id: str, patch: Patch, *, if_match: IfMatch | None = None
 ) -> Written:
     """Change the current version by `patch`. Raises NotFound, Gone, PreconditionFailed."""
     ctx.store.demand("u", type)

@@ -22,5 +22,9 @@ def present(type: str, id: str, version: Version | None) -> Version:
     if version is None:
         raise unknown(type, id)
     if version.content is None:
-        raise Gone(f"{type}/{id} was deleted (version {version.version}).")
+        raise gone(f"{type}/{id} was deleted (version {version.version}).", version)
     return version
+
+
+def gone(text: str, deletion: Version) -> Gone:
+    return Gone(text, version=deletion.version, updated=deletion.updated)

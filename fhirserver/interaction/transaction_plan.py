@@ -21,9 +21,10 @@ from fhirserver.interaction.conditional_delete import deletion
 from fhirserver.interaction.conditional_update import conditional_draft
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.identity import unknown
+from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.patch import patch_of, patched_draft
 from fhirserver.interaction.select import conditional_query, select_all, selects
-from fhirserver.interaction.update import check_if_match, expectation
+from fhirserver.interaction.update import expectation
 from fhirserver.model.version import ABSENT, Version
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@ conditions (https://hl7.org/fhir/R4/http.html#trules)."""
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -11,16 +10,15 @@ from urllib.parse import unquote
 
 from fhirserver.errors import FHIRError, Invalid, Issue, MethodNotAllowed, NotFound, NotSupported
 from fhirserver.interaction.identity import check_id, check_type, is_id
+from fhirserver.interaction.if_match import if_match
 from fhirserver.model.definitions import RESOURCE_TYPES
-from fhirserver.model.version import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fhirserver.interaction.context import Resource
     from fhirserver.interaction.entry import EntryRequest
-
-_ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"')
+    from fhirserver.interaction.if_match import IfMatch
 
 Kind = Literal["delete", "create", "update", "patch", "read"]
 
@@ -37,7 +35,7 @@ class Step:
     type: str = ""
     id: str | None = None
     criteria: str | None = None
-    if_match: int | None = None
+    if_match: IfMatch | None = None
     if_none_match: bool = False
 
     @property
@@ -86,14 +84,14 @@ def read_step(place: int, request: EntryRequest, full_url: str | None) -> Step:
         raise NotFound(f"{type[:80]} is no resource type.")
     if method == "POST":
         return _create(place, request, full_url, type, segments, question)
-    if_match, if_none_match = _conditions(request)
+    tags, if_none_match = _conditions(request)
     kind: Kind = "update" if method == "PUT" else "patch" if method == "PATCH" else "delete"
     if len(segments) == 1 and question:
         if kind == "update":
             check_type(request.resource, type)
         if if_none_match:
             raise Invalid("If-None-Match has no meaning beside criteria in the URL.")
-        return Step(place, request, full_url, kind, type, None, query, if_match)
+        return Step(place, request, full_url, kind, type, None, query, tags)
     if len(segments) != 2 or question:
         raise Invalid(f"{method} needs a URL like {type}/[id] or {type}?[criteria].")
     id = segments[1]
@@ -102,7 +100,7 @@ def read_step(place: int, request: EntryRequest, full_url: str | None) -> Step:
         check_id(request.resource or {}, type, id)
     elif not is_id(id):
         raise NotFound(f"{type}/{id[:80]} is not known.")
-    return Step(place, request, full_url, kind, type, id, None, if_match, if_none_match)
+    return Step(place, request, full_url, kind, type, id, None, tags, if_none_match)
 
 
 def _create(
@@ -125,17 +123,9 @@ def _create(
     return Step(place, request, full_url, "create", type, None, criteria)
 
 
-def _conditions(request: EntryRequest) -> tuple[int | None, bool]:
-    if_match = None
-    header = request.headers.get("if-match")
-    if header is not None and header.strip() == "*":
-        if_match = ANY
-    elif header is not None:
-        found = _ETAG.fullmatch(header.strip())
-        if found is None:
-            raise Invalid(f'ifMatch must be like W/"3", not {header[:40]}.', code="value")
-        if_match = int(found[1])
+def _conditions(request: EntryRequest) -> tuple[IfMatch | None, bool]:
+    tags = if_match(request.headers.get("if-match"))
     none_match = request.headers.get("if-none-match")
     if none_match is not None and none_match.strip() != "*":
         raise Invalid("ifNoneMatch of a PUT can only be *.", code="value")
-    return if_match, none_match is not None
+    return tags, none_match is not None

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from fhirserver.errors import MethodNotAllowed, PreconditionFailed
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.identity import check_id, check_type
+from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.write import attempts, commit, validated
 from fhirserver.model.version import ABSENT, ANY
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Resource
+    from fhirserver.interaction.if_match import IfMatch
     from fhirserver.model.version import Version
 
 
@@ -25,12 +27,13 @@ async def update(
     id: str,
     resource: Resource,
     *,
-    if_match: int | None = None,
+    if_match: IfMatch | None = None,
     if_none_match: bool = False,
 ) -> Written:
     """Write a new version, or create the resource under this id.
 
-    `if_match`: only when this is the current version; ANY: only when there is one.
+    `if_match`: only when this is the current version, or one of several; ANY: only when there is
+    one.
     `if_none_match`: only when there is none. Raises PreconditionFailed.
     """
     ctx.store.demand("u", type)
@@ -52,7 +55,7 @@ async def update(
 
 
 def expectation(
-    ctx: Context, type: str, id: str, current: Version | None, if_match: int | None
+    ctx: Context, type: str, id: str, current: Version | None, if_match: IfMatch | None
 ) -> int:
     """What must hold when an update is committed, seen that `current` is there."""
     if if_match is not None:
@@ -62,19 +65,3 @@ def expectation(
             raise MethodNotAllowed(f"{type}/{id} is not known, and this server gives ids itself.")
         return ABSENT
     return ANY
-
-
-def check_if_match(type: str, id: str, current: Version | None, if_match: int) -> int:
-    """Refuse a write that was made for another version, or give the current one
-    (https://hl7.org/fhir/R4/http.html#concurrency)."""
-    if current is None or current.deleted:
-        raise PreconditionFailed(f"{type}/{id} does not exist, and If-Match is {_tag(if_match)}.")
-    if if_match not in (ANY, current.version):
-        raise PreconditionFailed(
-            f"{type}/{id} is at version {current.version}, and If-Match is {_tag(if_match)}."
-        )
-    return current.version
-
-
-def _tag(if_match: int) -> str:
-    return "*" if if_match == ANY else f'W/"{if_match}"'

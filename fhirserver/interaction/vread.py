@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fhirserver.errors import Gone, NotFound
+from fhirserver.errors import NotFound
 from fhirserver.interaction.identity import unknown
+from fhirserver.interaction.read import gone
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
@@ -25,5 +26,5 @@ async def vread(ctx: Context, type: str, id: str, version_id: str) -> Version:
             raise unknown(type, id)
         raise NotFound(f"{type}/{id} has no version {version_id[:40]}.")
     if version.content is None:
-        raise Gone(f"Version {version.version} of {type}/{id} is its deletion.")
+        raise gone(f"Version {version.version} of {type}/{id} is its deletion.", version)
     return version

@@ -131,6 +131,8 @@ class Preparer:
         for entry in entries.entries:
             if entry.criteria is not None and entry.method in ("POST", "PUT"):
                 found.add((entry.type, entry.criteria))
+            if _must_exist(entry):
+                found.add(_itself(entry))
             if _may_be_conditional(entry):
                 found.update(self._conditional_references(entry).values())
         return found
@@ -175,6 +177,8 @@ class Preparer:
                 refusals.append(_refusal(item, entry.place, reason, entry.name, entry.data))
                 continue
             seen.add(entry.name)
+            if _must_exist(entry):
+                unit.conditions.append(Condition(*_itself(entry), entry.id))
             unit.changes.append(change)
             unit.places.append((item.line, entry.place if entry.place is not None else item.entry))
             if entries.kind != "transaction":
@@ -232,6 +236,8 @@ class Preparer:
 
     def _change(self, entry: Entry, entries: Entries, answers: Mapping[Question, Answer]) -> Change:
         expect = _expected(entry)
+        if _must_exist(entry) and answers[_itself(entry)].id is None:
+            raise Invalid(f"ifMatch is *, but {entry.name} does not exist")
         if entry.method == "DELETE":
             return Change("DELETE", entry.type, entry.id, None, (), expect)
         resource = json.decode(entry.data)
@@ -275,8 +281,16 @@ def _made_here(entries: Entries, question: Question) -> str | None:
     return None
 
 
+def _must_exist(entry: Entry) -> bool:
+    return bool(entry.id) and entry.if_match is not None and entry.if_match.strip() == "*"
+
+
+def _itself(entry: Entry) -> Question:
+    return entry.type, f"_id={entry.id}"
+
+
 def _expected(entry: Entry) -> int:
-    if entry.if_match is not None:
+    if entry.if_match is not None and entry.if_match.strip() != "*":
         found = _ETAG.fullmatch(entry.if_match)
         if found is None:
             raise Invalid(f"ifMatch '{entry.if_match[:40]}' is no version")

@@ -5,7 +5,14 @@ from __future__ import annotations
 from fhirserver.errors import TooLarge, Unauthenticated, UnsupportedMediaType
 from fhirserver.model import json
 from fhirserver.rest.answer import Answer
-from fhirserver.rest.outcome import RETRY_AFTER, issues_of, log_unexpected, outcome, status_of
+from fhirserver.rest.outcome import (
+    RETRY_AFTER,
+    gone_headers,
+    issues_of,
+    log_unexpected,
+    outcome,
+    status_of,
+)
 from fhirserver.rest.routes import WrongMethod
 
 _PATCH_TYPES = b"application/json-patch+json, application/fhir+json, application/fhir+xml"
@@ -27,4 +34,5 @@ def failure(error: Exception, method: str, path: str, request_id: str) -> Answer
         headers.append((b"accept-patch", _PATCH_TYPES))
     if status in RETRY_AFTER:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER[status]))
+    headers += gone_headers(error)
     return Answer(status, json.encode(outcome(issues_of(error))), headers=tuple(headers))

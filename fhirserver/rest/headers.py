@@ -11,11 +11,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 
-from fhirserver.errors import Invalid
-from fhirserver.model.version import ANY
-
 _ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -47,20 +43,6 @@ def prefer(text: str) -> Prefer:
         elif name == "handling":
             strict = value == "strict"
     return Prefer(returns, strict)
-
-
-def if_match(text: str | None) -> int | None:
-    """The version number of an If-Match header, ANY for `*`; None when there is none."""
-    if text is None:
-        return None
-    if text.strip() == "*":
-        return ANY
-    found = _ETAG.fullmatch(text)
-    if found is None:
-        raise Invalid(f'If-Match must be one version tag such as W/"3", not “{text}”')
-    if not _VERSION.fullmatch(found[1]):
-        raise Invalid(f"If-Match names version “{found[1]}”, which is no version of this server")
-    return int(found[1])
 
 
 def none_match(text: str, version: int) -> bool:

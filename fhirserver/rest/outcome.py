@@ -17,9 +17,12 @@ from fhirserver.access.store import (
     VersionConflict,
 )
 from fhirserver.errors import Issue
+from fhirserver.rest.headers import http_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from fhirserver.rest.answer import Headers
 
 #: Error -> HTTP status. The nearest class in the error's ancestry counts.
 STATUS: dict[type[BaseException], int] = {
@@ -89,6 +92,16 @@ def issues_of(error: BaseException) -> tuple[Issue, ...]:
         if words is not None:
             return (Issue("error", *words),)
     return (Issue("fatal", "exception", "The server met an unexpected error; it has been logged"),)
+
+
+def gone_headers(error: BaseException) -> Headers:
+    """What is gone tells by its tag and time which deletion it was."""
+    if not isinstance(error, errors.Gone) or not error.version:
+        return ()
+    return (
+        (b"etag", b'W/"%d"' % error.version),
+        (b"last-modified", http_date(error.updated // 1_000_000)),
+    )
 
 
 def log_unexpected(error: BaseException, request_id: str, method: str, path: str) -> None:

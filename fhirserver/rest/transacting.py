@@ -17,7 +17,7 @@ from fhirserver.model.dates import instant
 from fhirserver.rest import bundle
 from fhirserver.rest.answer import Answer
 from fhirserver.rest.auditing import access_of, accesses_of
-from fhirserver.rest.outcome import issues_of, log_unexpected, outcome, status_of
+from fhirserver.rest.outcome import gone_headers, issues_of, log_unexpected, outcome, status_of
 from fhirserver.rest.request import Request, decode_percent, parse_query
 from fhirserver.rest.writing import resource_of
 
@@ -84,7 +84,9 @@ def _performer(outer: Request, perform: Perform) -> Any:
             accesses = None
             if request is not None and outer.ctx.audit is not None:
                 accesses = (access_of(request, status),)
-            return EntryResult(entry, answer=Answer(status, issues=report, accesses=accesses))
+            headers = gone_headers(error)
+            answer = Answer(status, issues=report, headers=headers, accesses=accesses)
+            return EntryResult(entry, answer=answer)
 
     return serve
 
@@ -126,7 +128,7 @@ def _entry(base_url: str, result: EntryResult, returns: str | None) -> bytes:
     return bundle.response_entry(
         _REASONS.get(answer.status, str(answer.status)),
         location=answer.location,
-        etag=_etag(version),
+        etag=_etag(version) or dict(answer.headers).get(b"etag", b"").decode() or None,
         last_modified=instant(version.updated) if version is not None else None,
         resource=None if failed or answer.content is report else answer.content,
         full_url=_full_url(base_url, version),

@@ -13,6 +13,7 @@ from fhirserver.interaction.conditional_patch import conditional_patch as patch_
 from fhirserver.interaction.conditional_update import conditional_update as update_selected
 from fhirserver.interaction.create import create as create_interaction
 from fhirserver.interaction.delete import delete as delete_interaction
+from fhirserver.interaction.if_match import if_match
 from fhirserver.interaction.patch import Patch
 from fhirserver.interaction.patch import patch as patch_interaction
 from fhirserver.interaction.update import update as update_interaction
@@ -20,7 +21,6 @@ from fhirserver.model import json, xml
 from fhirserver.rest import binary
 from fhirserver.rest.answer import Answer
 from fhirserver.rest.formats import JSON, JSON_PATCH, XML
-from fhirserver.rest.headers import if_match
 from fhirserver.rest.outcome import outcome
 from fhirserver.rest.representing import part_of_read
 

@@ -290,6 +290,22 @@ async def test_delete_patch_and_version_conditions_are_obeyed(load, stored):
     assert "ifMatch does not hold" in said[0]
 
 
+async def test_if_match_star_writes_only_over_what_is_there(load, stored):
+    def over(id):
+        request = {"method": "PUT", "url": f"Patient/{id}", "ifMatch": "*"}
+        return {"resource": patient(id, active=True), "request": request}
+
+    first = transaction(
+        {"resource": patient("a"), "request": {"method": "PUT", "url": "Patient/a"}}
+    )
+    report, said = await load({"a.json": first, "b.json": transaction(over("a"), over("b"))})
+    found = await stored()
+    assert found.keys() == {"Patient/a"}
+    assert found["Patient/a"]["active"] is True
+    assert (report.created, report.updated, report.refused) == (1, 1, 1)
+    assert "ifMatch is *, but Patient/b does not exist" in said[0]
+
+
 async def test_same_resource_twice_in_a_transaction_is_refused(load, stored):
     entry = {"resource": patient("a"), "request": {"method": "PUT", "url": "Patient/a"}}
     report, said = await load({"a.json": transaction(entry, entry)})

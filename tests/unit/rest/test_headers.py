@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhirserver.errors import Invalid
+from fhirserver.interaction.if_match import if_match
 from fhirserver.model.version import ANY
 from fhirserver.rest.headers import (
     Prefer,
     http_date,
-    if_match,
     none_match,
     not_modified_since,
     prefer,
@@ -19,14 +19,21 @@ from fhirserver.rest.headers import (
 
 @pytest.mark.parametrize(
     ("text", "version"),
-    [('W/"3"', 3), ('"3"', 3), (' W/"12" ', 12), (None, None), ("*", ANY)],
+    [
+        ('W/"3"', 3),
+        ('"3"', 3),
+        (' W/"12" ', 12),
+        (None, None),
+        ("*", ANY),
+        ('W/"1", "22"', (1, 22)),
+    ],
 )
 def test_if_match_names_a_version(text, version):
     assert if_match(text) == version
 
 
 @pytest.mark.parametrize(
-    "text", ["3", 'W/"', 'W/"a"', 'W/"0"', 'W/"-1"', "", 'W/"1", W/"2"', 'w/"1"', 'W/"1e3"']
+    "text", ["3", 'W/"', 'W/"a"', 'W/"0"', 'W/"-1"', "", 'W/"1",', 'W/"1", *', 'w/"1"', 'W/"1e3"']
 )
 def test_malformed_if_match_is_invalid(text):
     with pytest.raises(Invalid):
