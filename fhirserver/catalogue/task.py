@@ -51,6 +51,10 @@ async def ruled(look: Look, draft: Draft, registrar: Registrar) -> Draft:
     _check_shape(after, new)
     if who == "anybody" and old is None:
         return draft  # taken over as it comes
+    if old is not None and old.status not in OPEN:
+        if who == "anybody":
+            return draft
+        raise refused("A request that is closed stays as it is.", "Task")
     moment = text(look.ctx.clock())
     made = {**after, "lastModified": moment}
     made["authoredOn"] = (before or {}).get("authoredOn") or moment
@@ -58,7 +62,7 @@ async def ruled(look: Look, draft: Draft, registrar: Registrar) -> Draft:
         raise refused("Reviews are the operator's.", "Task.output")
     _check_asked(before, after, old, who)
     selects = draft.selects
-    if old is None or old.status not in OPEN:
+    if old is None:
         others, unchanged = await look.others_open(new.device.partition("/")[2], draft.id)
         if others:
             raise refused(f"Task/{others[0]} about this app is still open.", "Task.focus")

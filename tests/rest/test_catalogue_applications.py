@@ -165,6 +165,15 @@ async def test_an_application_is_moved_on_by_whom_it_may(smart):
     assert (await by.ask("DELETE", task)).status_code == 403
 
 
+async def test_a_closed_request_stays_as_it_is(smart):
+    by, op, task = await submitted(smart)
+    assert (await op.review(task)).status_code == 200
+    closed = await op.read(task)
+    for asking in (by, op):
+        issue = issue_of(await asking.put(closed | {"description": "Nouveau"}))
+        assert issue["diagnostics"] == "A request that is closed stays as it is."
+
+
 async def test_a_rejected_application_may_be_followed_by_another(smart):
     by, op, task = await submitted(smart)
     answer = await op.change(task, status="rejected", statusReason={"text": "Hors périmètre"})
