@@ -36,15 +36,20 @@ def raw_answer(request: Request, version: Version) -> Answer | None:
     if request.bundled or request.parameter("_format") is not None or version.content is None:
         return None
     accept = request.header(b"accept") or ""
-    for part in accept.split(","):
-        named = media_range(part)
-        if named is not None and named.type in _FHIR_ONLY and named.q > 0:
-            return None
     resource = json.decode_stored(version.content)
     content_type = str(resource.get("contentType", ""))
     parsed = media_range(content_type)
     if parsed is None or "data" not in resource or not _one_line(content_type):
         return None
+    for part in accept.split(","):
+        named = media_range(part)
+        if named is None or named.type not in _FHIR_ONLY or named.q <= 0:
+            continue
+        # A FHIR document asked for by its own type is meant, not the Binary around it (IHE MHD
+        # ITI-68); `_format` still gives that.
+        if named.type != parsed.type:
+            return None
+        break
     if not accepts_type(accept, parsed.type):
         negotiate(accept)  # raises NotAcceptable when the resource is not wanted either
         return None

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html#chaining, https://hl7.org/fhir/R4/search.htm
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from fhirserver.errors import Invalid, NotSupported
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.model.fhirpath_steps import steps
 from fhirserver.model.fhirpath_syntax import Unsupported
+from fhirserver.search import through_contained
 from fhirserver.search.expression import (
     All,
     AnyOf,
@@ -112,12 +114,38 @@ def _chain(
     text: str,
     depth: int,
 ) -> Expression | None:
-    return follow(
+    literal = follow(
         parameter,
         modifier,
         tail,
         lambda target: _remembered(setting, target, tail, text, depth),
     )
+    if literal is None or not through_contained.followed(parameter.code, tail.partition(":")[0]):
+        return literal
+    return AnyOf((literal, *_inside(setting, parameter, modifier, tail, text)))
+
+
+def _inside(
+    setting: Setting,
+    parameter: SearchParameter,
+    modifier: str | None,
+    tail: str,
+    text: str,
+) -> list[Expression]:
+    """The condition on contained targets, by the entries that their container has of them."""
+    code, colon, tail_modifier = tail.partition(":")
+    if colon and tail_modifier not in ("exact", "contains"):
+        return []  # what negates asks of every target
+    type = target_type(parameter, modifier)
+    found: dict[Expression, None] = {}
+    for target in (type,) if type is not None else parameter.targets:
+        asked = setting.registry.parameter(target, code)
+        if asked is not None:
+            named = replace(asked, code=through_contained.named(parameter.code, target, code))
+            part = lower(setting, named, tail_modifier if colon else None, text)
+            if part is not None:
+                found[part] = None
+    return list(found)
 
 
 def follow(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.model.definitions import RESOURCE_TYPES
+from fhirserver.search import through_contained
 from fhirserver.search.entries import TokenEntry
 from fhirserver.search.plan import Plan
 
@@ -43,7 +45,12 @@ class Indexer:
         entries = plan.entries(resource)
         if "contained" in resource:
             entries += _contained(resource["contained"])
+            entries += through_contained.entries(resource, self._inside)
         return entries
+
+    def _inside(self, contained: dict[str, Any]) -> list[Entry]:
+        """The entries of a contained resource, none if R4 has no such type."""
+        return self.entries(contained) if contained.get("resourceType") in RESOURCE_TYPES else []
 
 
 def _contained(resources: Any) -> list[TokenEntry]:
