@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from fhirserver.access.notice.sender import Sender
     from fhirserver.auth.identity.provider import Provider
     from fhirserver.auth.server import AuthorizationServer
+    from fhirserver.auth.visits import Visits
     from fhirserver.catalogue import Registrar
     from fhirserver.interaction.service import Service
     from fhirserver.messaging.gateway.settings import GatewaySettings
@@ -296,6 +297,7 @@ def build(settings: Settings) -> Dispatcher:
                 authorization.append(server)
                 context, audit = audited(store, context, settings)
                 access = access_of(settings)
+                server.decisions.visits = _visits(lambda: endpoint.context, audit.store, access)
                 admitting.append(_admitting(audit.store, context, settings.fhir_url, access))
                 await audit.start()
                 tasks.append(asyncio.create_task(audit.run()))
@@ -356,6 +358,23 @@ def _authorization_server(
     from fhirserver.auth.server import AuthorizationServer
 
     return AuthorizationServer(configuration, store, registry, now)
+
+
+def _visits(context: Callable[[], Context | None], store: Store, access: AccessSettings) -> Visits:
+    from fhirserver.auth.visits import Visits
+
+    async def permitted(context: Context, caller: Caller) -> Context:
+        bound = await permit(
+            store,
+            caller,
+            entries=context.indexer.entries,
+            registry=context.registry,
+            clock=context.clock,
+            settings=access,
+        )
+        return replace(context, store=bound, caller=caller)
+
+    return Visits(context, permitted)
 
 
 def _admitting(store: Store, context: Context, audience: str, access: AccessSettings) -> Admit:

@@ -61,7 +61,8 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     def needs_patient(self) -> bool:
         """Whether one patient has to be fixed for what is asked."""
         wanted = self.wanted
-        return Launch("Patient") in wanted or any(s.level == "patient" for s in wanted.resources)
+        contexts = Launch("Patient") in wanted or Launch("Encounter") in wanted
+        return contexts or any(s.level == "patient" for s in wanted.resources)
 
 
 class Refused(Exception):
@@ -158,7 +159,7 @@ def _scopes(
             return item != "profile"
         if not item.type:
             return launched is not None
-        if item.type == "Patient" and not item.role:
+        if item.type in ("Patient", "Encounter") and not item.role:
             return True
         # Any other context comes with the launch, or not at all.
         return launched is not None and item.type.lower() in launched.context

@@ -19,7 +19,7 @@ from fhirserver.auth import form
 from fhirserver.auth import secret as handles
 from fhirserver.auth.answering import NO_STORE, address_of
 from fhirserver.auth.asked import Refused
-from fhirserver.auth.decisions import Answer, NoPatient, NoReason, NotYours
+from fhirserver.auth.decisions import Answer, NoEncounter, NoPatient, NoReason, NotYours
 from fhirserver.auth.identity import demo
 from fhirserver.auth.identity.provider import SignInFailed
 from fhirserver.auth.page import Pages, language_of
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from fhirserver.auth.identity.person import Person
     from fhirserver.auth.server import AuthorizationServer
 
+_PROBLEMS: dict[type[Exception], str] = {
+    NoPatient: "no_patient",
+    NoReason: "no_reason",
+    NoEncounter: "no_encounter",
+}
 _log = structlog.get_logger("fhirserver.auth")
 
 
@@ -164,8 +169,9 @@ class Browsing:
             given = answer_of(sent)
             try:
                 url = await server.decisions.decide(handle, cookie, sent.get("csrf"), given)
-            except (NoPatient, NoReason) as error:
-                problem = "no_patient" if isinstance(error, NoPatient) else "no_reason"
+            except (NoPatient, NoReason, NoEncounter) as error:
+                problem = _PROBLEMS[type(error)]
+                visits = error.visits if isinstance(error, NoEncounter) else ()
                 if isinstance(error, NoPatient):
                     address = address_of(request, server.configuration.trusted_proxies)
                     server.failures.check(address, "patient")
@@ -174,7 +180,7 @@ class Browsing:
                 if question is None:
                     raise NotYours from None
                 seal = handles.seal(cookie, "sign-out")
-                return self._pages(request).consent(question, seal, problem, given)
+                return self._pages(request).consent(question, seal, problem, given, visits)
             return RedirectResponse(url, 303, dict(NO_STORE))
 
         return await self._answer(request, answer)
@@ -280,4 +286,5 @@ def answer_of(sent: Form) -> Answer:
         capacity,
         sent.get("patient"),
         sent.get("reason"),
+        sent.get("encounter"),
     )

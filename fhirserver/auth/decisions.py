@@ -15,6 +15,7 @@ import structlog
 from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
 
 from fhirserver.access.caller import Mode, Role
+from fhirserver.access.scopes import Launch
 from fhirserver.auth import asked as asking
 from fhirserver.auth import narrowing
 from fhirserver.auth import secret as handles
@@ -25,8 +26,9 @@ from fhirserver.auth.identity.person import INS
 from fhirserver.storage.interface import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from fhirserver.access.scopes import Scopes
     from fhirserver.auth.client import Client, Clients
     from fhirserver.auth.configuration import Configuration
     from fhirserver.auth.form import Form
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
     from fhirserver.auth.launches import Launches
     from fhirserver.auth.session import Session, Sessions
     from fhirserver.auth.tokens import Tokens
+    from fhirserver.auth.visits import Visit
     from fhirserver.conformance.registry import Registry
     from fhirserver.storage.interface import Store
 
 _log = structlog.get_logger("fhirserver.auth")
+_ENCOUNTER = Launch("Encounter")
 
 
 class NotYours(Exception):
@@ -47,6 +51,14 @@ class NotYours(Exception):
 
 class NoPatient(Exception):
     """No record was chosen, or there is none of that identifier."""
+
+
+class NoEncounter(Exception):
+    """An encounter is to be chosen out of these."""
+
+    def __init__(self, visits: Sequence[Visit]) -> None:
+        super().__init__("no encounter chosen")
+        self.visits = visits
 
 
 class NoReason(Exception):
@@ -68,7 +80,7 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The person's answer: places of the scopes kept, narrower ones in their stead, the capacity
-    chosen, the patient and the reason typed."""
+    and encounter chosen, the patient and the reason typed."""
 
     allow: bool
     kept: Sequence[int] = ()
@@ -76,6 +88,11 @@ class Answer:
     capacity: int = 0
     patient: str = ""
     reason: str = ""
+    encounter: str = ""
+
+
+async def _no_visits(given: Authorization) -> list[Visit]:
+    return []
 
 
 class Decisions:
@@ -103,6 +120,8 @@ class Decisions:
         self.launches = launches
         self.providers = providers
         self._registry = registry
+        #: The encounters to choose from; `app` says which, once there is a context to ask.
+        self.visits: Callable[[Authorization], Awaitable[list[Visit]]] = _no_visits
 
     async def authorize(self, form: Form, cookie: str) -> str:
         """Keep an app's request for the browser with this cookie; its handle. Raises Refused."""
@@ -157,7 +176,7 @@ class Decisions:
 
     async def decide(self, handle: str, cookie: str, csrf: str, answer: Answer) -> str:
         """The URL that takes the answer to the app. Raises NotYours, Refused, NoPatient,
-        NoReason."""
+        NoEncounter, NoReason."""
         question = await self.question(handle, cookie)
         if question is None or not handles.same(csrf, question.csrf):
             raise NotYours
@@ -202,7 +221,7 @@ class Decisions:
         if patient:
             extra.setdefault("need_patient_banner", True)
             extra["smart_style_url"] = self.configuration.url("style-1.json")
-        return Authorization(
+        given = Authorization(
             client=asked.client,
             scopes=str(scopes),
             family=handles.new(),
@@ -222,6 +241,22 @@ class Decisions:
             nonce=asked.nonce,
             context=extra,
         )
+        if _ENCOUNTER in scopes and "encounter" not in extra:
+            given = await self._with_encounter(given, scopes, answer)
+        return given
+
+    async def _with_encounter(
+        self, given: Authorization, scopes: Scopes, answer: Answer
+    ) -> Authorization:
+        """With the encounter chosen; without that scope if there is none to choose from."""
+        visits = await self.visits(given)
+        if not visits:
+            left = scopes.only(lambda item: item != _ENCOUNTER)
+            return msgspec.structs.replace(given, scopes=str(left))
+        if answer.encounter not in {visit.id for visit in visits}:
+            raise NoEncounter(visits)
+        context = {**given.context, "encounter": answer.encounter}
+        return msgspec.structs.replace(given, context=context)
 
     async def _patient(self, asked: Asked, capacity: Capacity, answer: Answer) -> str:
         if asked.launched is not None and asked.launched.patient:

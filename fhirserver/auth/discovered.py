@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastapi import Request
 from starlette.responses import Response
 
 from fhirserver.auth import discovery
@@ -32,6 +33,7 @@ class Discovered:
             ("/.well-known/oauth-authorization-server/auth", self.openid),
             ("/auth/jwks", self.jwks),
             ("/auth/style-1.json", self.style),
+            ("/auth/brands", self.brands),
         ):
             made.add_api_route(path, answer, methods=["GET", "HEAD"])
             made.add_api_route(path, self.preflight, methods=["OPTIONS"])
@@ -48,6 +50,17 @@ class Discovered:
 
     async def style(self) -> Response:
         return self._open(discovery.STYLE)
+
+    async def brands(self, request: Request) -> Response:
+        bundle, tag = await self._server().brands.bundle()
+        said = request.headers.get("if-none-match", "")
+        if said == "*" or tag in [each.strip() for each in said.split(",")]:
+            headers = {"etag": tag, "access-control-allow-origin": "*"}
+            return Response(status_code=304, headers=headers)
+        response = self._open(bundle)
+        response.headers["etag"] = tag
+        response.headers["access-control-expose-headers"] = "ETag"
+        return response
 
     async def css(self) -> Response:
         headers = {"cache-control": "public, max-age=3600", "x-content-type-options": "nosniff"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.auth import brand
 from fhirserver.auth.assertion import ALGORITHMS
 from fhirserver.auth.keys import ALGORITHM
 
@@ -23,6 +24,7 @@ CAPABILITIES = (
     "context-ehr-patient",
     "context-ehr-encounter",
     "context-standalone-patient",
+    "context-standalone-encounter",
     "permission-offline",
     "permission-online",
     "permission-patient",
@@ -69,7 +71,12 @@ _METHODS = ["none", "client_secret_basic", "private_key_jwt"]
 
 
 def smart_configuration(configuration: Configuration) -> dict[str, Any]:
-    return {**_common(configuration), "capabilities": list(CAPABILITIES)}
+    return {
+        **_common(configuration),
+        "capabilities": list(CAPABILITIES),
+        "user_access_brand_bundle": configuration.url("brands"),
+        "user_access_brand_identifier": brand.identifier(configuration),
+    }
 
 
 def openid_configuration(configuration: Configuration) -> dict[str, Any]:

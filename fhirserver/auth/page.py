@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fhirserver.auth.configuration import Configuration
     from fhirserver.auth.decisions import Answer, Question
     from fhirserver.auth.identity.person import Capacity
+    from fhirserver.auth.visits import Visit
 
 LANGUAGES = ("fr", "en")
 
@@ -85,14 +86,17 @@ class Pages:
         sign_out_csrf: str,
         problem: str = "",
         answer: Answer | None = None,
+        visits: Sequence[Visit] = (),
     ) -> Response:
         asked = question.asked
         professional = question.capacities[0].role == Role.PROFESSIONAL
         fixed = asked.launched is not None and asked.launched.patient
         kept = set(answer.kept) if answer else None
+        narrowed = answer.narrowed if answer else {}
         return self._page(
             "consent.html",
-            200 if not problem else 400,
+            # To choose an encounter is the next step, nothing went wrong.
+            400 if problem and not visits else 200,
             # After the form is sent the browser goes on to the app.
             form_target=asked.redirect_uri,
             handle=question.handle,
@@ -109,7 +113,12 @@ class Pages:
             patient=answer.patient if answer else "",
             reason=answer.reason if answer else question.person.reason,
             mode=Mode(asked.mode).value,
-            lines=[self._line(place, item, kept) for place, item in enumerate(asked.wanted.items)],
+            visits=visits,
+            encounter=answer.encounter if answer else "",
+            lines=[
+                self._line(place, item, kept, set(narrowed.get(place, ())))
+                for place, item in enumerate(asked.wanted.items)
+            ],
             problem=self.say(problem) if problem else "",
             again=f"consent?request={question.handle}",
         )
@@ -172,7 +181,9 @@ class Pages:
             return self.say("proxy", name=capacity.label)
         return capacity.label
 
-    def _line(self, place: int, item: Item, kept: set[int] | None) -> dict[str, Any]:
+    def _line(
+        self, place: int, item: Item, kept: set[int] | None, narrowed: set[str]
+    ) -> dict[str, Any]:
         line: dict[str, Any] = {
             "place": place,
             "checked": kept is None or place in kept,
@@ -181,7 +192,8 @@ class Pages:
             "choices": [],
         }
         if isinstance(item, Launch):
-            return {**line, "text": self.say("launch")}
+            encounter = item.type == "Encounter"
+            return {**line, "text": self.say("launch_encounter" if encounter else "launch")}
         if isinstance(item, str):
             hint = self.say("offline_hint") if item == "offline_access" else ""
             return {**line, "text": self.say(item), "hint": hint}
@@ -190,7 +202,11 @@ class Pages:
             line["hint"] = self.say("everything_hint")
         choices = offered(item)
         line["many"] = item.type == "*"
-        line["choices"] = [{"value": str(c), "text": self._choice(item, c)} for c in choices]
+        line["choices"] = [
+            {"value": str(c), "text": self._choice(item, c), "chosen": str(c) in narrowed}
+            for c in choices
+        ]
+        line["open"] = bool(narrowed)
         return line
 
     def _scope(self, scope: Scope) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from fhirserver.auth.brand import Brands
 from fhirserver.auth.client import Clients
 from fhirserver.auth.client_authentication import Authentication
 from fhirserver.auth.decisions import Decisions
@@ -20,6 +21,7 @@ from fhirserver.auth.identity.provider import OpenID
 from fhirserver.auth.introspection import Introspection
 from fhirserver.auth.keys import Keys
 from fhirserver.auth.launches import Launches
+from fhirserver.auth.narrowing import words
 from fhirserver.auth.rate import BEGUN, Failures
 from fhirserver.auth.session import Sessions
 from fhirserver.auth.tokens import Tokens
@@ -91,6 +93,7 @@ class AuthorizationServer:
             tokens=self.tokens,
             failures=self.failures,
         )
+        self.brands = Brands(configuration, store, now, words()["texts"]["title"]["fr"])
         self.introspection = Introspection(
             configuration,
             store,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from over_http import ROOT as ROOT_FOLDER
 from smart_browser import AUTH, BASE
 
 WELL_KNOWN = f"{BASE}/.well-known/smart-configuration"
@@ -65,7 +69,47 @@ async def test_d4_capabilities_are_those_of_this_version(smart):
     found = set((await smart.http.get(WELL_KNOWN)).json()["capabilities"])
     assert {"launch-ehr", "context-ehr-patient", "permission-patient", "client-public"} <= found
     assert {"launch-standalone", "permission-v1", "permission-v2", "authorize-post"} <= found
-    assert "context-standalone-encounter" not in found
+    assert not {"smart-app-state", "permission-patient-v3"} & found
+
+
+async def test_d4_each_capability_has_tests_in_the_documentation(smart):
+    found = (await smart.http.get(WELL_KNOWN)).json()["capabilities"]
+    page = (ROOT_FOLDER / "docs" / "auth.md").read_text()
+    table = page.partition("## SMART capabilities")[2]
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    described = [name for row in rows for name in re.findall(r"`([^`]+)`", row[0])]
+    assert sorted(described) == sorted(found)
+    written = "".join(f.read_text() for f in Path(__file__).parent.glob("test_auth_*.py"))
+    for capabilities, tests in rows:
+        named = re.findall(r"`(test_\w+)`", tests)
+        assert named, capabilities
+        for test in named:
+            assert f"def {test}(" in written, test
+
+
+async def test_the_brand_says_where_this_is(smart):
+    found = (await smart.http.get(WELL_KNOWN)).json()
+    answer = await smart.http.get(found["user_access_brand_bundle"], headers=FORGED)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["etag"].startswith('W/"')
+    bundle = answer.json()
+    assert (bundle["resourceType"], bundle["type"]) == ("Bundle", "collection")
+    assert bundle["timestamp"].endswith("+00:00")
+    by_type = {e["resource"]["resourceType"]: e for e in bundle["entry"]}
+    assert len(by_type) == len(bundle["entry"]) == 2
+    brand, endpoint = by_type["Organization"]["resource"], by_type["Endpoint"]["resource"]
+    assert found["user_access_brand_identifier"] in brand["identifier"]
+    assert brand["endpoint"][0]["reference"] == by_type["Endpoint"]["fullUrl"]
+    assert endpoint["address"] == BASE
+    token = await (await smart.register()).tokens("launch/patient patient/Patient.rs")
+    sent = {"headers": {"content-type": "application/fhir+json"}, "content": answer.content}
+    checked = await smart.fhir(token["access_token"], "Bundle/$validate", "POST", **sent)
+    assert not [i for i in checked.json()["issue"] if i["severity"] in ("fatal", "error")]
+    for tag in (answer.headers["etag"], f'"x", {answer.headers["etag"]}', "*"):
+        again = await smart.http.get("/auth/brands", headers={"if-none-match": tag})
+        assert (again.status_code, again.content) == (304, b"")
+    again = await smart.http.get("/auth/brands", headers={"if-none-match": '"x"'})
+    assert again.json() == bundle
 
 
 @pytest.mark.parametrize("path", ["/.well-known/smart-configuration", "/metadata"])
