@@ -42,6 +42,8 @@ async def check_set(view: View, documents: set[Identity]) -> None:
     """Refuse a Bundle whose parts do not fit together. `documents`: those of the record that it
     makes."""
     sets = [draft for draft in view.drafts if is_set(draft) and created(draft)]
+    if len(view.drafts) == 1:
+        return  # a List by itself, of documents that are stored
     if not sets or not (documents or any(french.claims_profile(s.resource or {}) for s in sets)):
         return
     if len(sets) > 1:
