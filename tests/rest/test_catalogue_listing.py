@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from catalogue_people import (
+    IDENTIFIER,
     REFERENCING,
     anyone,
     citizen,
@@ -298,3 +299,39 @@ async def test_too_many_requests_without_a_token_are_told_to_wait(tmp_path):
         assert (await door.fhir(await citizen(door), "Patient/camille-lefevre")).status_code == 200
     finally:
         await smart_browser.close_door(door, lifespan)
+
+
+async def test_an_endpoint_shows_with_the_app_it_belongs_to(smart):
+    endpoint = {
+        "resourceType": "Endpoint",
+        "identifier": [{"system": IDENTIFIER, "value": "x"}],
+        "status": "active",
+        "connectionType": {
+            "system": "http://terminology.hl7.org/CodeSystem/endpoint-connection-type",
+            "code": "hl7-fhir-rest",
+        },
+        "payloadType": [{"text": "any"}],
+        "address": "https://carnet.example/fhir",
+    }
+    by, op = await listed(smart)
+    mine = await by.create(endpoint | {"managingOrganization": {"reference": by.organization}})
+    path = f"Endpoint/{mine['id']}"
+    assert (await anyone(smart, path)).status_code == 404
+    other = await publisher(smart, "editeur-coeur")
+    foreign = endpoint | {"managingOrganization": {"reference": by.organization}}
+    assert (await other.ask("POST", "Endpoint", foreign)).status_code == 403
+    theirs = await other.create(
+        endpoint | {"managingOrganization": {"reference": other.organization}}
+    )
+    service = await by.read(f"HealthcareService/{by.ids['HealthcareService']}")
+    answer = await by.put(service | {"endpoint": [{"reference": f"Endpoint/{theirs['id']}"}]})
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["expression"] == ["HealthcareService.endpoint[0]"]
+    answer = await by.put(service | {"endpoint": [{"reference": path}]})
+    assert answer.status_code == 200, answer.text
+    answer = await anyone(smart, f"{path}")
+    assert answer.json()["address"] == "https://carnet.example/fhir"
+    answer = await anyone(smart, "HealthcareService?_include=HealthcareService:endpoint")
+    assert len(answer.json()["entry"]) == 2
+    assert (await op.place(by.device, "SUSPENDUE", "motif")).status_code == 200
+    assert (await anyone(smart, path)).status_code == 404
