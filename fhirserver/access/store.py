@@ -143,8 +143,10 @@ class PermittedStore:
     def history(self, selection: HistorySelection) -> Awaitable[Page]:
         return self._store.history(selection)
 
-    def history_count(self, selection: HistorySelection) -> Awaitable[int]:
-        return self._store.history_count(selection)
+    def history_count(
+        self, selection: HistorySelection, limit: int | None = None
+    ) -> Awaitable[int]:
+        return self._store.history_count(selection, limit)
 
     def commit(
         self,

@@ -37,6 +37,7 @@ class Limits:
     includes: int = 1000  # included resources on one page
     include_rounds: int = 10  # depth of :iterate
     bundle_entries: int = 10_000
+    history_total: int = 10_000  # a page of more versions than this has no total
     estimate: int = 10_000  # _total=estimate counts no further than this
     attempts: int = 20  # optimistic retries before Conflict
     conditional_delete_multiple: bool = True

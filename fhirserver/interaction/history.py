@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class HistoryResult:
     """A page of history, newest first.
 
-    `total` is the number of versions of the whole history; it is counted for one resource, and
-    for a type or the system only when `_count=0` asks for it alone or one page holds them all.
+    `total` is the number of versions of the whole history, the same on every page. For a type or
+    the system it is left out when there are more than a page should take the time to count,
+    unless `_count=0` asks for it alone.
     `next`: cursor of the next page. `applied`: the parameters for the self link, without the
     cursor.
     """
@@ -46,18 +47,26 @@ async def history(
     if type is not None and id is not None and await ctx.store.read(type, id) is None:
         raise unknown(type, id)
     applied = tuple((name, value) for name, value in parameters if name != "_cursor")
-    total = None
-    if id is not None or selection.count == 0:
-        total = await ctx.store.history_count(replace(selection, after=None))
     if selection.count == 0:
-        return HistoryResult([], total, None, applied)
+        return HistoryResult([], await ctx.store.history_count(selection), None, applied)
     try:
         page = await ctx.store.history(selection)
     except InvalidCursor as error:
         raise Invalid("_cursor is not one this server gave for this history.") from error
-    if total is None and selection.after is None and page.next is None:
+    total: int | None
+    if selection.after is None and page.next is None:
         total = len(page.versions)
+    else:
+        total = await _total(ctx, replace(selection, after=None))
     return HistoryResult(page.versions, total, page.next, applied)
+
+
+async def _total(ctx: Context, selection: HistorySelection) -> int | None:
+    if selection.id is not None:
+        return await ctx.store.history_count(selection)
+    most = ctx.limits.history_total
+    total = await ctx.store.history_count(selection, most + 1)
+    return None if total > most else total
 
 
 def _selection(

@@ -146,8 +146,8 @@ class Store(Protocol):
     async def history(self, selection: HistorySelection) -> Page:
         """Versions, newest first by commit order. Raises InvalidCursor."""
 
-    async def history_count(self, selection: HistorySelection) -> int:
-        """How many versions the selection has in all."""
+    async def history_count(self, selection: HistorySelection, limit: int | None = None) -> int:
+        """How many versions the selection has in all; counting may stop at `limit`."""
 
     async def commit(
         self,

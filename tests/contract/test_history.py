@@ -52,6 +52,7 @@ async def test_newest_first_on_pages_of_any_size(told, selection, expected, coun
     found = await walk_history(store, replace(selection, count=count))
     assert found == of(versions, *expected)
     assert await store.history_count(selection) == len(expected)
+    assert min(await store.history_count(selection, 2), 2) == min(len(expected), 2)
 
 
 @pytest.mark.parametrize("number", range(8))

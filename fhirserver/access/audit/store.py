@@ -61,10 +61,12 @@ class CompleteStore:
             return self._after(self._store.history, selection)
         return self._store.history(selection)
 
-    def history_count(self, selection: HistorySelection) -> Awaitable[int]:
+    def history_count(
+        self, selection: HistorySelection, limit: int | None = None
+    ) -> Awaitable[int]:
         if _in(selection):
-            return self._after(self._store.history_count, selection)
-        return self._store.history_count(selection)
+            return self._after(self._store.history_count, selection, limit)
+        return self._store.history_count(selection, limit)
 
     async def changes(self, after: int = 0) -> AsyncIterator[Version]:
         await self._complete()

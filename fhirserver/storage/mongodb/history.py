@@ -120,24 +120,28 @@ class History:
             made = {"previous.updated": {"$lt": high, "$gte": selection.since}}
         return conjunction(condition, {"updated": {"$gt": low}}, made)
 
-    async def history_count(self, selection: HistorySelection) -> int:
+    async def history_count(self, selection: HistorySelection, limit: int | None = None) -> int:
         """How many versions; a writer that crashed between copy and replacement makes it one more
         in the history of a type or of the system, until the resource is written again."""
         current, history = self._connection.current, self._connection.history
         condition = _selects(selection)
+        most: dict[str, Any] = {} if limit is None else {"limit": max(limit, 1)}
         if selection.at is not None:
             _, high = selection.at
             replaced = self._replaced(selection)
+            early = conjunction(condition, {"updated": {"$lt": high}})
             return (
-                await current.count_documents(conjunction(condition, {"updated": {"$lt": high}}))
-                + await current.count_documents(replaced)
-                + await history.count_documents(replaced)
+                await current.count_documents(early, **most)
+                + await current.count_documents(replaced, **most)
+                + await history.count_documents(replaced, **most)
             )
         past = condition
         if selection.type is not None and selection.id is not None:
             head = await current.find_one({"_id": identity(selection.type, selection.id)})
             past = conjunction(condition, {"version": {"$lt": head["version"] if head else 0}})
-        return await current.count_documents(condition) + await history.count_documents(past)
+        return await current.count_documents(condition, **most) + await history.count_documents(
+            past, **most
+        )
 
     async def newest(self, types: Iterable[str]) -> int:
         """The place of the newest commit of a resource of these types; 0 if there is none."""

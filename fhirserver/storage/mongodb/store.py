@@ -148,9 +148,9 @@ class MongoStore:
         with reaching():
             return await self._history.history(selection)
 
-    async def history_count(self, selection: HistorySelection) -> int:
+    async def history_count(self, selection: HistorySelection, limit: int | None = None) -> int:
         with reaching():
-            return await self._history.history_count(selection)
+            return await self._history.history_count(selection, limit)
 
     async def newest(self, types: Sequence[str]) -> int:
         with reaching():

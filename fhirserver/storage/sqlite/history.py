@@ -48,12 +48,18 @@ def history(connection: apsw.Connection, names: Names, selection: HistorySelecti
     return Page(found, cursor.write(name, (found[-1].updated, found[-1].seq)))
 
 
-def history_count(connection: apsw.Connection, names: Names, selection: HistorySelection) -> int:
+def history_count(
+    connection: apsw.Connection,
+    names: Names,
+    selection: HistorySelection,
+    limit: int | None = None,
+) -> int:
     arms, binds = _arms(connection, names, selection, None, "1")
     if not arms:
         return 0
     found: int = connection.execute(
-        f"SELECT count(*) FROM ({' UNION ALL '.join(arms)})", tuple(binds)
+        f"SELECT count(*) FROM ({' UNION ALL '.join(arms)} LIMIT ?)",
+        (*binds, -1 if limit is None else limit),
     ).get
     return found
 

@@ -185,9 +185,9 @@ class SqliteStore:
             lambda reader: history.history(reader.connection, reader.names, selection)
         )
 
-    async def history_count(self, selection: HistorySelection) -> int:
+    async def history_count(self, selection: HistorySelection, limit: int | None = None) -> int:
         return await self._run(
-            lambda reader: history.history_count(reader.connection, reader.names, selection)
+            lambda reader: history.history_count(reader.connection, reader.names, selection, limit)
         )
 
     async def newest(self, types: Sequence[str]) -> int:

@@ -126,7 +126,7 @@ class MemoryStore:
         more = selection.count and len(found) > selection.count
         return Page(page, str(page[-1].seq) if more else None)
 
-    async def history_count(self, selection):
+    async def history_count(self, selection, limit=None):
         return len(self._history(selection))
 
     async def newest(self, types):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fhirserver import errors
@@ -65,6 +67,25 @@ async def test_history_pages_by_cursor(ctx):
         cursor = result.next
     assert seen == [5, 4, 3, 2, 1]
     assert cursor is None
+
+
+async def test_total_is_on_every_page_of_a_type_and_the_system(ctx):
+    for _ in range(3):
+        await put(ctx, "Patient", "a")
+    for type in ("Patient", None):
+        first = await history(ctx, type, None, [("_count", "2")])
+        second = await history(ctx, type, None, [("_count", "2"), ("_cursor", first.next)])
+        assert (first.total, second.total, second.next) == (3, 3, None)
+
+
+async def test_total_is_left_out_where_counting_takes_long(ctx):
+    ctx = replace(ctx, limits=replace(ctx.limits, history_total=2))
+    for _ in range(3):
+        await put(ctx, "Patient", "a")
+    assert (await history(ctx, "Patient", None, [("_count", "1")])).total is None
+    assert (await history(ctx, "Patient", "a", [("_count", "1")])).total == 3
+    assert (await history(ctx, "Patient", None, [("_count", "0")])).total == 3
+    assert (await history(ctx, "Patient", None, [])).total == 3
 
 
 async def test_count_zero_gives_the_total_alone(ctx):
