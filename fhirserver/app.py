@@ -50,7 +50,9 @@ from fhirserver.validation.validator import Validator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
+    from fhirserver.access.caller import Caller
     from fhirserver.access.notice.sender import Sender
+    from fhirserver.access.permit import Entries
     from fhirserver.auth.identity.provider import Provider
     from fhirserver.auth.server import AuthorizationServer
     from fhirserver.auth.visits import Visits
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from fhirserver.interaction.service import Service
     from fhirserver.messaging.gateway.settings import GatewaySettings
     from fhirserver.record import RecordSettings
+    from fhirserver.rest.calendar import Permitted
     from fhirserver.rest.endpoint import Admit
     from fhirserver.space import SpaceSettings
     from fhirserver.storage.interface import Store
@@ -242,6 +245,7 @@ def build(settings: Settings) -> Dispatcher:
     configuration = configuration_of(settings)
     authorization: list[AuthorizationServer] = []  # once the store is open
     admitting: list[Admit] = []
+    permitting: list[Permitted] = [_open]
 
     async def admit(headers: Mapping[bytes, bytes], context: Context, request_id: str) -> Context:
         return await admitting[0](headers, context, request_id)
@@ -297,8 +301,10 @@ def build(settings: Settings) -> Dispatcher:
                 authorization.append(server)
                 context, audit = audited(store, context, settings)
                 access = access_of(settings)
-                server.decisions.visits = _visits(lambda: endpoint.context, audit.store, access)
-                admitting.append(_admitting(audit.store, context, settings.fhir_url, access))
+                permitted = _permitting(audit.store, context.indexer.entries, access)
+                permitting[0] = permitted
+                server.decisions.visits = _visits(lambda: endpoint.context, permitted)
+                admitting.append(_admitting(audit.store, permitted, settings.fhir_url))
                 await audit.start()
                 tasks.append(asyncio.create_task(audit.run()))
                 cross_origin.allow(await server.clients.origins())
@@ -321,7 +327,11 @@ def build(settings: Settings) -> Dispatcher:
             await store.close()
 
     def pages() -> Any:
-        return _pages(store, (lambda: authorization[0]) if smart else None)
+        async def permitted(context: Context, caller: Caller) -> Context:
+            return await permitting[0](context, caller)
+
+        server = (lambda: authorization[0]) if smart else None
+        return _pages(store, server, lambda: endpoint.context, permitted)
 
     return Dispatcher(endpoint, lifespan, pages=pages, path=PATH)
 
@@ -360,30 +370,17 @@ def _authorization_server(
     return AuthorizationServer(configuration, store, registry, now)
 
 
-def _visits(context: Callable[[], Context | None], store: Store, access: AccessSettings) -> Visits:
+def _visits(context: Callable[[], Context | None], permitted: Permitted) -> Visits:
     from fhirserver.auth.visits import Visits
-
-    async def permitted(context: Context, caller: Caller) -> Context:
-        bound = await permit(
-            store,
-            caller,
-            entries=context.indexer.entries,
-            registry=context.registry,
-            clock=context.clock,
-            settings=access,
-        )
-        return replace(context, store=bound, caller=caller)
 
     return Visits(context, permitted)
 
 
-def _admitting(store: Store, context: Context, audience: str, access: AccessSettings) -> Admit:
-    """Lets a caller with a token in, to what the caller may see and write."""
-    entries = context.indexer.entries
+def _permitting(store: Store, entries: Entries, access: AccessSettings) -> Permitted:
+    """Binds the server's context to what a caller may see and write."""
 
-    async def admit(headers: Mapping[bytes, bytes], context: Context, request_id: str) -> Context:
-        caller = await bearer.caller(headers, store, audience, request_id)
-        permitted = await permit(
+    async def permitted(context: Context, caller: Caller) -> Context:
+        bound = await permit(
             store,
             caller,
             entries=entries,
@@ -391,7 +388,21 @@ def _admitting(store: Store, context: Context, audience: str, access: AccessSett
             clock=context.clock,
             settings=access,
         )
-        return replace(context, store=permitted, caller=caller)
+        return replace(context, store=bound, caller=caller)
+
+    return permitted
+
+
+async def _open(context: Context, caller: Caller) -> Context:
+    """With --auth off everybody sees everything."""
+    return context
+
+
+def _admitting(store: Store, permitted: Permitted, audience: str) -> Admit:
+    """Lets a caller with a token in, to what the caller may see and write."""
+
+    async def admit(headers: Mapping[bytes, bytes], context: Context, request_id: str) -> Context:
+        return await permitted(context, await bearer.caller(headers, store, audience, request_id))
 
     return admit
 
@@ -478,10 +489,16 @@ async def _keep_fresh(context: Context) -> None:
             failing = True
 
 
-def _pages(store: Store, server: Callable[[], AuthorizationServer] | None) -> Any:
+def _pages(
+    store: Store,
+    server: Callable[[], AuthorizationServer] | None,
+    context: Callable[[], Context | None],
+    permitted: Permitted,
+) -> Any:
+    from fhirserver.rest import calendar
     from fhirserver.rest.service import service  # FastAPI takes a quarter of a second to load
 
-    routers = []
+    routers = [calendar.router(context, permitted)]
     if server is not None:
         from fhirserver.auth.routes import router
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fhirserver.operation.app_activity import app_activity
 from fhirserver.operation.apps import apps
 from fhirserver.operation.book import book
+from fhirserver.operation.calendar_address import calendar_address, calendar_withdraw
 from fhirserver.operation.call import Call, Operation
 from fhirserver.operation.end_thread import end_thread
 from fhirserver.operation.everything import everything
@@ -15,6 +16,7 @@ from fhirserver.operation.hold import hold
 from fhirserver.operation.immds_forecast import immds_forecast
 from fhirserver.operation.mark_read import mark_read
 from fhirserver.operation.meta import meta, meta_add, meta_delete
+from fhirserver.operation.prevention_programme import prevention_programme
 from fhirserver.operation.reindex import reindex, reindex_status
 from fhirserver.operation.thread import thread
 from fhirserver.operation.validate import validate
@@ -76,6 +78,24 @@ OPERATIONS: dict[str, Operation] = {
             types=frozenset({"Patient"}),
         ),
         Operation(
+            "calendar-address",
+            calendar_address,
+            _OWN + "calendar-address",
+            instance=True,
+            types=frozenset({"Patient"}),
+            affects_state=True,
+            get=False,
+        ),
+        Operation(
+            "calendar-withdraw",
+            calendar_withdraw,
+            _OWN + "calendar-withdraw",
+            instance=True,
+            types=frozenset({"Patient"}),
+            affects_state=True,
+            get=False,
+        ),
+        Operation(
             "find",
             find,
             _SCHEDULING + "appointment-find",
@@ -128,6 +148,13 @@ OPERATIONS: dict[str, Operation] = {
             instance=True,
             affects_state=True,
             get=False,
+        ),
+        Operation(
+            "prevention-programme",
+            prevention_programme,
+            _OWN + "prevention-programme",
+            instance=True,
+            types=frozenset({"Patient"}),
         ),
         Operation(
             "reindex",
