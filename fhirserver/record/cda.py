@@ -73,6 +73,8 @@ def read(body: bytes) -> Header | None:
     if root.tag != _ROOT:
         return None
     wrapped = _at(root, "component", "nonXMLBody", "text")
+    if wrapped is None:  # so spelt by some senders
+        wrapped = _at(root, "component", "nonXmlBody", "text")
     body_type = "" if wrapped is None else wrapped.get("mediaType", "text/plain")
     if wrapped is not None:
         _check_wrapped(wrapped, body_type)
