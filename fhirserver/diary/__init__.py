@@ -8,18 +8,25 @@ from fhirserver.diary.appointment.behaviour import SETTLING, AppointmentBehaviou
 from fhirserver.diary.appointment.expiry import EXPIRY
 from fhirserver.diary.immunization.current import FOLLOWING, VaccinationBehaviour
 from fhirserver.diary.reminders import reminding
+from fhirserver.diary.screening.current import FOLLOWING as FOLLOWING_SCREENING
+from fhirserver.diary.screening.current import ScreeningBehaviour
 from fhirserver.interaction.service import Service
 
 if TYPE_CHECKING:
     from fhirserver.access.notice.notifier import Notifier
+    from fhirserver.diary.immunization.calendar import Settings
 
 
-def service(notifier: Notifier) -> Service:
-    """`notifier`: who tells the citizen."""
+def service(notifier: Notifier, vaccination: Settings | None = None) -> Service:
+    """`notifier`: who tells the citizen. `vaccination`: the choices the calendar leaves open."""
     return Service(
         "diary",
-        behaviours=(AppointmentBehaviour(), VaccinationBehaviour()),
-        jobs=(SETTLING, EXPIRY, FOLLOWING, reminding(notifier)),
+        behaviours=(
+            AppointmentBehaviour(),
+            VaccinationBehaviour(vaccination),
+            ScreeningBehaviour(),
+        ),
+        jobs=(SETTLING, EXPIRY, FOLLOWING, FOLLOWING_SCREENING, reminding(notifier)),
     )
 
 

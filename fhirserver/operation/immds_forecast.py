@@ -12,6 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.diary.immunization.assess import assess
+from fhirserver.diary.immunization.current import settings_of
 from fhirserver.diary.immunization.recommendation import evaluations, recommendation
 from fhirserver.diary.immunization.record import circumstances, immunizations
 from fhirserver.errors import Invalid, Issue, TooCostly, Unprocessable
@@ -66,7 +67,12 @@ async def immds_forecast(ctx: Context, call: Call) -> Resource:
         p.value for name in ("condition", "observation", "allergyIntolerance") for p in listed[name]
     ]
     return _answer(
-        patient.value, [p.value for p in listed["immunization"]], others, on, patient.expression
+        ctx,
+        patient.value,
+        [p.value for p in listed["immunization"]],
+        others,
+        on,
+        patient.expression,
     )
 
 
@@ -87,10 +93,11 @@ async def _of_record(ctx: Context, type: str, id: str, call: Call) -> Resource:
     patient = decode_stored(version.content or b"{}")
     given = await immunizations(ctx, id)
     others = await circumstances(ctx, id)
-    return _answer(patient, given, others, on, "Patient.birthDate")
+    return _answer(ctx, patient, given, others, on, "Patient.birthDate")
 
 
 def _answer(
+    ctx: Context,
     patient: Resource,
     given: Sequence[Resource],
     others: Sequence[Resource],
@@ -98,7 +105,7 @@ def _answer(
     place: str,
 ) -> Resource:
     try:
-        found = assess(patient, given, others, on)
+        found = assess(patient, given, others, on, settings_of(ctx))
     except ValueError as error:
         issue = Issue("error", "required", "The Patient has no birthDate.", (place,))
         raise Unprocessable(issues=(issue,)) from error

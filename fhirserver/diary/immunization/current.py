@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.diary.days import look_at_days
 from fhirserver.diary.immunization.codes import (
     INDICATION,
     NATIONAL_IDENTITIES,
@@ -34,7 +35,7 @@ _TELLING = ("birthDate", "gender", "address", "deceasedBoolean", "deceasedDateTi
 _SECONDS = 10.0
 
 
-async def refresh(ctx: Context, patient: str, settings: Settings | None = None) -> Version | None:
+async def refresh(ctx: Context, patient: str) -> Version | None:
     """Bring the stored recommendation of a patient up to date; the version that holds now, None
     when there is none (not a national health identity, no birth date)."""
 
@@ -44,7 +45,9 @@ async def refresh(ctx: Context, patient: str, settings: Settings | None = None) 
         given = open_to_all(await immunizations(server, patient))
         others = open_to_all(await circumstances(server, patient))
         try:
-            return recommendation_of(resource, given, others, server.clock().date(), settings)
+            return recommendation_of(
+                resource, given, others, server.clock().date(), settings_of(ctx)
+            )
         except ValueError:  # no birth date that can be read
             return None
 
@@ -59,9 +62,13 @@ def has_national_identity(patient: Resource) -> bool:
 
 
 class VaccinationBehaviour:
-    """Refreshes after the commit, before the caller has the answer."""
+    """Refreshes after the commit, before the caller has the answer. `settings`: the choices that
+    the calendar leaves open."""
 
     types = _FOLLOWED | {_TYPE}
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings
 
     async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
         guard(drafts, ctx, _TYPE, RECOMMENDATION_IDENTIFIER)
@@ -71,6 +78,11 @@ class VaccinationBehaviour:
         await bring_current(ctx, await _concerned(ctx, versions), refresh)
 
 
+def settings_of(ctx: Context) -> Settings | None:
+    """The choices this server has made."""
+    return next((b.settings for b in ctx.behaviours if isinstance(b, VaccinationBehaviour)), None)
+
+
 async def _step(ctx: Context, version: Version) -> None:
     for patient in sorted(await _concerned(ctx, [version])):
         await refresh(ctx, patient)
@@ -78,9 +90,11 @@ async def _step(ctx: Context, version: Version) -> None:
 
 async def _follow(ctx: Context) -> None:
     await follow(ctx, "diary-vaccination", _FOLLOWED, _step)
+    await look_at_days(ctx, "diary-vaccination", _TYPE, (("turning", "low"),), "patient", refresh)
 
 
-#: Does what an interruption between commit and refresh, or a load past the server, left.
+#: Does what an interruption between commit and refresh, or a load past the server, left; and what
+#: the days bring.
 FOLLOWING = Job("diary-vaccination", _SECONDS, _follow)
 
 
@@ -90,10 +104,16 @@ async def _concerned(ctx: Context, versions: Sequence[Version]) -> set[str]:
     by_subject = [v for v in versions if v.type == "Condition" or _looked_at(v)]
     found = await patients_of(ctx, by_patient, "patient")
     found |= await patients_of(ctx, by_subject, "subject")
-    for version in versions:
-        if version.type == "Patient" and await _told_something(ctx, version):
-            found.add(version.id)
-    return found
+    return found | await patients_told(ctx, versions)
+
+
+async def patients_told(ctx: Context, versions: Sequence[Version]) -> set[str]:
+    """The Patients of whom something new is told that the diary reads."""
+    return {
+        version.id
+        for version in versions
+        if version.type == "Patient" and await _told_something(ctx, version)
+    }
 
 
 def _looked_at(version: Version) -> bool:

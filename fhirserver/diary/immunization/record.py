@@ -22,23 +22,24 @@ _MOST = 5000  # resources of one type; far more than a life has
 
 
 async def immunizations(ctx: Context, patient: str) -> list[dict[str, Any]]:
-    return [found async for found in _all(ctx, "Immunization", _of("patient", patient))]
+    return [found async for found in resources_of(ctx, "Immunization", of_patient(patient))]
 
 
 async def circumstances(ctx: Context, patient: str) -> list[dict[str, Any]]:
     """Conditions, allergies, and the Observations that can change a forecast."""
-    found = [c async for c in _all(ctx, "Condition", _of("patient", patient))]
-    found += [a async for a in _all(ctx, "AllergyIntolerance", _of("patient", patient))]
-    where = all_of(_of("patient", patient), token("code", *observation_codes(), *indications()))
-    found += [o async for o in _all(ctx, "Observation", where)]
+    found = [c async for c in resources_of(ctx, "Condition", of_patient(patient))]
+    found += [a async for a in resources_of(ctx, "AllergyIntolerance", of_patient(patient))]
+    where = all_of(of_patient(patient), token("code", *observation_codes(), *indications()))
+    found += [o async for o in resources_of(ctx, "Observation", where)]
     return found
 
 
-def _of(param: str, patient: str) -> Expression:
-    return refers(param, (("Patient", patient),))
+def of_patient(patient: str) -> Expression:
+    return refers("patient", (("Patient", patient),))
 
 
-async def _all(ctx: Context, type: str, where: Expression) -> AsyncIterator[dict[str, Any]]:
+async def resources_of(ctx: Context, type: str, where: Expression) -> AsyncIterator[dict[str, Any]]:
+    """Every resource of a type that is selected, as far as the caller may see."""
     query = Query((type,), where, count=_PAGE)
     seen = 0
     while True:

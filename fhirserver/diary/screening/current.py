@@ -1,0 +1,86 @@
+"""Keeps the CarePlan of each space current (docs/screening.md): after what can close an item, and
+after what tells who the person is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirserver.diary.days import look_at_days
+from fhirserver.diary.immunization.current import has_national_identity, patients_told
+from fhirserver.diary.immunization.person import observation_codes
+from fhirserver.diary.kept import bring_current, guard, keep, open_to_all, patients_of
+from fhirserver.diary.screening.care_plan import PLAN_IDENTIFIER, programme_of
+from fhirserver.diary.screening.events import TYPES
+from fhirserver.diary.screening.programme import programme
+from fhirserver.diary.screening.record import of_record
+from fhirserver.interaction.service import Job, follow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fhirserver.interaction.context import Context, Draft, Resource
+    from fhirserver.model.version import Version
+
+_FOLLOWED = frozenset({*TYPES, "Condition", "Patient"})
+_SECONDS = 10.0
+
+
+async def refresh(ctx: Context, patient: str) -> Version | None:
+    """Bring the stored CarePlan of a patient up to date; the version that holds now."""
+
+    async def make(server: Context, resource: Resource) -> Resource | None:
+        if not has_national_identity(resource):
+            return None
+        record = open_to_all(await of_record(server, patient))
+        try:
+            return programme_of(resource, record, server.clock().date())
+        except ValueError:  # no birth date that can be read
+            return None
+
+    return await keep(ctx, patient, "CarePlan", PLAN_IDENTIFIER, make)
+
+
+class ScreeningBehaviour:
+    """Refreshes after the commit, before the caller has the answer."""
+
+    types = _FOLLOWED | {"CarePlan"}
+
+    async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        guard(drafts, ctx, "CarePlan", PLAN_IDENTIFIER)
+        return drafts
+
+    async def after_commit(self, ctx: Context, versions: Sequence[Version]) -> None:
+        await bring_current(ctx, await _concerned(ctx, versions), refresh)
+
+
+async def _step(ctx: Context, version: Version) -> None:
+    for patient in sorted(await _concerned(ctx, [version])):
+        await refresh(ctx, patient)
+
+
+async def _follow(ctx: Context) -> None:
+    await follow(ctx, "diary-screening", _FOLLOWED, _step)
+    ends = (("activity-date", "low"), ("activity-date", "high"))
+    await look_at_days(ctx, "diary-screening", "CarePlan", ends, "subject", refresh)
+
+
+#: Does what an interruption between commit and refresh, or a load past the server, left; and what
+#: the days bring.
+FOLLOWING = Job("diary-screening", _SECONDS, _follow)
+
+
+async def _concerned(ctx: Context, versions: Sequence[Version]) -> set[str]:
+    found = await patients_told(ctx, versions)
+    return found | await patients_of(ctx, [v for v in versions if _looked_at(v)], "subject")
+
+
+def _looked_at(version: Version) -> bool:
+    """Whether the programme may read a version: most are passed over without being parsed."""
+    if version.type == "Condition" or version.content is None:
+        return version.type in _FOLLOWED and version.type != "Patient"
+    if version.type not in TYPES:
+        return False
+    content = version.content
+    return any(text in content for text in programme().texts) or any(
+        f'"{code}"'.encode() in content for code in observation_codes()
+    )
