@@ -359,6 +359,7 @@ def feeding(situation: Situation) -> tuple[Expression, ...]:
 def administering(situation: Situation) -> Expression:
     """Patients who have chosen the caller as general practitioner, and have not blocked them."""
     return all_of(
+        space_open.expression(situation),
         refers("general-practitioner", situation.persons),
         professional_not_blocked.expression(situation),
     )

@@ -7,6 +7,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.caller import Mode, Role
+from fhirserver.access.decision.traces import ATTRIBUTED, SYSTEM
 from fhirserver.model.dates import instant
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ _PURPOSE_OF_ROLE = {
 }
 
 
-def audit_event(record: Record, server: str) -> Json:
-    """The AuditEvent of one record; `server`: the base URL of this server, or its name."""
+def audit_event(record: Record, server: str, *, attributed: bool = False) -> Json:
+    """The AuditEvent of one record; `server`: the base URL of this server, or its name.
+    `attributed`: its patient is not known to its agent (`decision/traces.py`)."""
     action, profile, client_type, server_type = _KINDS.get(record.interaction, _OTHER)
     succeeded = record.status < 400
     event: Json = {"resourceType": "AuditEvent"}
@@ -73,6 +75,8 @@ def audit_event(record: Record, server: str) -> Json:
         meta["profile"] = [f"{_BALP}/StructureDefinition/IHE.BasicAudit.{patient}{profile}"]
     if record.labels:
         meta["security"] = [{"system": _VISIBILITY, "code": code} for code in record.labels]
+    if attributed:
+        meta["tag"] = [{"system": SYSTEM, "code": ATTRIBUTED}]
     if meta:
         event["meta"] = meta
     event["type"] = _coding(f"{_HL7}/audit-event-type", "rest", "RESTful Operation")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fhirserver.access.audit.carried import subjects_of
 from fhirserver.access.audit.event import audit_event
 from fhirserver.access.audit.follow import Follower
 from fhirserver.access.audit.record import decode_block
@@ -36,6 +37,13 @@ def event_id(block: Block, place: int) -> str:
     return f"{block.chain}-{block.number}-{place}"
 
 
+def _writes_binaries(record: Record) -> bool:
+    """Their documents, which tell whose they are, may be of the same commit."""
+    return bool(record.entities) and all(
+        entity.startswith("Binary/") and entity.count("/") == 1 for entity in record.entities
+    )
+
+
 class Materialiser:
     """`server`: what the events call this server."""
 
@@ -55,7 +63,8 @@ class Materialiser:
         for block in blocks:
             for place, record in enumerate(decode_block(block.content)):
                 if record.interaction:
-                    units.append(([await self._change(event_id(block, place), record)], ()))
+                    id = event_id(block, place)
+                    units += (([change], ()) for change in await self._changes(id, record))
                 if len(units) >= _AT_A_TIME:
                     await self._commit(units)
                     units = []
@@ -69,22 +78,39 @@ class Materialiser:
                 raise result
         await asyncio.sleep(0)
 
-    async def _change(self, id: str, record: Record) -> Change:
+    async def _changes(self, id: str, record: Record) -> list[Change]:
+        if not record.patient and not record.role:  # nobody reads it as their own
+            told = await self._attributed(record) or [record]
+            return [self._event(id, place, one) for place, one in enumerate(told)]
+        if not record.patient and record.status < 400 and _writes_binaries(record):
+            each = [msgspec.structs.replace(record, entities=(e,)) for e in record.entities]
+            told = [one for single in each for one in await self._attributed(single) or [single]]
+            return [self._event(id, place, one) for place, one in enumerate(told)]
+        made = [self._event(id, 0, record)]
         if not record.patient and record.status >= 400:
-            record = await self._attributed(record)
-        event = audit_event(record, self._server)
+            # What its patient sees is another event than what who tried sees: that would tell
+            # them that there is such a resource, and whose it is.
+            told = await self._attributed(record)
+            made += [self._event(id, n, one, attributed=True) for n, one in enumerate(told, 1)]
+        return made
+
+    def _event(self, id: str, place: int, record: Record, *, attributed: bool = False) -> Change:
+        id = f"{id}-{place}" if place else id
+        event = audit_event(record, self._server, attributed=attributed)
         return Change("POST", "AuditEvent", id, content(event, id), self._entries(event), ABSENT)
 
-    async def _attributed(self, record: Record) -> Record:
-        """A refused request for a resource, recorded for its patient: the citizen sees who tried.
+    async def _attributed(self, record: Record) -> list[Record]:
+        """A refused request for a resource, recorded for its patients: the citizen sees who tried.
         It costs a look at the resource, so it is done here and not before the refusal."""
         if len(record.entities) != 1:
-            return record
+            return []
         type, _, id = record.entities[0].partition("/")
         version = await self._store.read(type, id)
+        if version is not None and version.deleted and version.version > 1:
+            version = await self._store.vread(type, id, version.version - 1)
         if version is None:
-            return record
-        patients, labels = self._subjects.of(version)
-        if len(patients) != 1:
-            return record
-        return msgspec.structs.replace(record, patient=patients[0], labels=labels)
+            return []
+        patients, labels = await subjects_of(self._store, self._subjects, version)
+        return [
+            msgspec.structs.replace(record, patient=patient, labels=labels) for patient in patients
+        ]

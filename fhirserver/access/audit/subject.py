@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fhirserver.access.decision.guards import labels
 from fhirserver.model.fhirpath import compile_path
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Subjects:
             paths = self._paths[type] = self._compiled(type)
         return self._patients(paths[0], resource) or self._patients(paths[1], resource)
 
+    def named(self, reference: dict[str, Any]) -> tuple[str, ...]:
+        """The patient that a reference points to."""
+        return self._patients((lambda resource: [resource],), reference)
+
     def _patients(self, paths: Iterable[Path], resource: dict[str, Any]) -> tuple[str, ...]:
         found: dict[str, None] = {}
         for path in paths:
@@ -104,12 +109,8 @@ class Subjects:
 
 
 def hiding_labels(resource: dict[str, Any]) -> tuple[str, ...]:
-    meta = resource.get("meta")
-    security = meta.get("security") if isinstance(meta, dict) else None
-    if not isinstance(security, list):
-        return ()
-    codes = [coding.get("code") for coding in security if isinstance(coding, dict)]
-    return tuple(sorted(code for code in HIDING if code in codes))
+    """Of meta.security, and of DocumentReference.securityLabel."""
+    return tuple(sorted(HIDING & labels(resource)))
 
 
 def _path(expression: str) -> Path:

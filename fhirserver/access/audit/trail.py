@@ -8,21 +8,25 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import structlog
 
+from fhirserver.access.audit.carried import subjects_of
 from fhirserver.access.audit.record import Record, encode
-from fhirserver.access.caller import Role
 from fhirserver.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fhirserver.access.audit.subject import Subjects
     from fhirserver.access.caller import Caller
     from fhirserver.model.version import Change, Version
     from fhirserver.storage.interface import Store
+
+    #: Patients, and the labels that hide something from somebody.
+    _Subjects = tuple[tuple[str, ...], tuple[str, ...]]
 
 #: So many refused requests without a caller are recorded each second, the rest is counted: a
 #: flood of them must not fill the disk.
@@ -31,7 +35,7 @@ UNKNOWN_CALLERS = 20
 _NOT_RECORDED = "The access could not be recorded, so nothing is served; try again later."
 _log = structlog.get_logger("fhirserver")
 _INTERACTION = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_OWN = frozenset({Role.CITIZEN, Role.PROXY})
+NO_BINARIES: Mapping[str, _Subjects] = MappingProxyType({})
 
 
 def microseconds_now() -> int:
@@ -75,7 +79,12 @@ class Audit:
         """Record what is about to be sent. Raises Unavailable: then nothing may be sent."""
         records: list[bytes] = []
         for access in accesses:
-            records += self._records(caller, access)
+            carried = {}
+            for version in access.versions:
+                if version.type == "Binary":
+                    found = await subjects_of(self._store, self._subjects, version)
+                    carried[version.id] = found
+            records += self._records(caller, access, carried)
         await self.append(records)
 
     async def refused(self, caller: Caller | None, access: Access) -> None:
@@ -180,12 +189,15 @@ class Audit:
             patients[change.id] = None
         return tuple(patients), tuple(sorted(labels))
 
-    def _records(self, caller: Caller, access: Access) -> list[bytes]:
+    def _records(
+        self, caller: Caller, access: Access, carried: Mapping[str, _Subjects] = NO_BINARIES
+    ) -> list[bytes]:
+        """`carried`: whose the Binaries are, by id."""
         now = self._clock()
         versions = access.versions
         if len(versions) == 1:  # a plain read: no grouping
             version = versions[0]
-            patients, labels = self._subjects.of(version)
+            patients, labels = self._subjects_of(version, carried)
             only = (f"{version.type}/{version.id}/_history/{version.version}",)
             return [
                 encode(_of_access(now, caller, access, patient, only, labels))
@@ -194,7 +206,7 @@ class Audit:
         groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         without: list[str] = []
         for version in versions:
-            patients, labels = self._subjects.of(version)
+            patients, labels = self._subjects_of(version, carried)
             entity = f"{version.type}/{version.id}/_history/{version.version}"
             for patient in patients:
                 groups.setdefault((patient, labels), []).append(entity)
@@ -208,6 +220,11 @@ class Audit:
             encode(_of_access(now, caller, access, patient, tuple(entities), labels))
             for (patient, labels), entities in groups.items()
         ]
+
+    def _subjects_of(self, version: Version, carried: Mapping[str, _Subjects]) -> _Subjects:
+        if version.type == "Binary":
+            return carried.get(version.id, ((), ()))
+        return self._subjects.of(version)
 
     def _taken(self) -> int | None:
         """None when this second has had its share; else how many were passed over before."""
@@ -223,13 +240,13 @@ class Audit:
 
 
 def _presumed(caller: Caller, access: Access) -> str:
-    """The patient of an access that touched nothing: the one the URL names, or whose space the
-    caller is in."""
+    """The patient of an access that touched nothing: the one the URL names, or whose record is
+    open."""
     if access.named is not None and access.named[0] == "Patient":
         return access.named[1]
     if access.named is not None:
         return ""  # found out when the AuditEvent is made
-    return caller.patient or "" if caller.role in _OWN else ""
+    return caller.patient or ""
 
 
 def _named(access: Access) -> tuple[str, ...]:

@@ -31,10 +31,7 @@ CHOICES = frozenset({"Consent", "RelatedPerson"})
 
 
 def visible(situation: Situation, rights: Rights, type: str) -> Expression | None:
-    if type == "AuditEvent":
-        if not rights.legal:
-            return None
-    elif type not in resource_types().record and type != "Device":
+    if type not in resource_types().record and type != "Device":
         return None
     if not rights.app_reaches(type):
         return None

@@ -3,7 +3,7 @@
 terminology/access/document-matrix.json holds the published table (profession × document type). A
 type that the table does not know is refused, and so is a document with any type code that the
 profession may not read. Structured data follow the document type that usually carries them
-(structured-types.json, this project's own assignment).
+(structured-types.json, this project's own assignment). A List follows the documents it names.
 
 Source: order of 26 October 2023 (JORF 29 October 2023), table in force in September 2025.
 """
@@ -22,6 +22,7 @@ from fhirserver.access.decision.build import (
     truth,
 )
 from fhirserver.access.decision.tables import matrix, structured_types
+from fhirserver.search.expression import Chain
 
 if TYPE_CHECKING:
     from fhirserver.access.decision.situation import Situation
@@ -33,6 +34,9 @@ PASSED, REFUSED = "profession-reads-this-type", "profession-does-not-read-this-t
 
 def expression(situation: Situation, type: str) -> Expression:
     tables = structured_types()
+    if type == "List":
+        documents = expression(situation, "DocumentReference")
+        return negate(Chain("item", ("DocumentReference",), negate(documents)))
     if type in tables.without_matrix:
         return EVERYTHING
     profession = situation.profession

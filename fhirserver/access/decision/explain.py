@@ -17,6 +17,7 @@ from fhirserver.access.decision import (
     professional,
     professional_not_blocked,
     space_open,
+    traces,
     treatment_relation,
 )
 from fhirserver.access.decision.build import EVERYTHING, all_of, refers, truth
@@ -79,7 +80,10 @@ async def explain(
     by_labels = labels.expression(situation, version.type, trusted)
     steps.append(_step(labels.NAME, await judge.permits(by_labels, version), _LABELS))
     # What remains: messages, Consents and traces, which are for those they name.
-    seen = professional.visible(situation, rights, version.type)
+    if version.type == "AuditEvent":
+        seen = traces.visible(situation, rights)
+    else:
+        seen = professional.visible(situation, rights, version.type)
     if version.type in (*professional.MESSAGES, "Consent", "AuditEvent"):
         shown = seen is not None and await judge.permits(seen, version)
         steps.append(_step(OWN_PART, shown, _OWN))

@@ -8,7 +8,8 @@
 * V, very restricted: as MASQUE_PS. R, restricted: hidden from professions outside health care.
 
 Labels stand in meta.security of any resource, and in DocumentReference.securityLabel; a code
-hides whatever its system, since a mistaken system must not lay a document open.
+hides whatever its system, since a mistaken system must not lay a document open. A List that names
+a hidden document (a SubmissionSet, a folder) is hidden like it, but from who made the List.
 
 Source: TRE_A07 (visibility), v3-Confidentiality; CSP R.1111-53 (announcement: two weeks, then one
 month), L.1111-5, L.1111-5-1, L.2212-4, L.2212-7, L.6211-3-1 (a minor's secret care).
@@ -28,8 +29,9 @@ from fhirserver.access.decision.codes import (
     SECRET_CONNECTION,
     VERY_RESTRICTED,
 )
+from fhirserver.access.decision.ownership import authored
 from fhirserver.model.dates import microseconds
-from fhirserver.search.expression import Compare, Kind, Match, Updated
+from fhirserver.search.expression import Chain, Compare, Kind, Match, Updated
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,6 +53,16 @@ def labelled(type: str, *codes: str) -> Expression:
 def expression(situation: Situation, type: str, trusted: Expression) -> Expression:
     """What the labels let through. `trusted` selects what the caller has written, or may see as
     the citizen's administrator."""
+    if type == "List":
+        documents = expression(
+            situation, "DocumentReference", authored("DocumentReference", situation.authors)
+        )
+        naming = Chain("item", ("DocumentReference",), negate(documents))
+        return all_of(_of_itself(situation, type, trusted), negate(all_of(naming, negate(trusted))))
+    return _of_itself(situation, type, trusted)
+
+
+def _of_itself(situation: Situation, type: str, trusted: Expression) -> Expression:
     role = situation.caller.role
     if role in (Role.CITIZEN, Role.PROXY):
         hidden = all_of(labelled(type, INVISIBLE_TO_PATIENT), negate(_announced(situation, type)))

@@ -47,7 +47,7 @@ def belongs(type: str, people: People) -> Expression:
     if type == "Device":
         return _points("patient", people)
     if type == "AuditEvent":
-        return _points("patient", people)
+        return about("entity", people)
     record = resource_types().record.get(type)
     if record is None:
         return NOTHING
@@ -69,6 +69,11 @@ def authored(type: str, references: tuple[Reference, ...]) -> Expression:
     if type == "DocumentReference" and any(type == "Organization" for type, _ in references):
         found.append(refers("custodian", references))
     return any_of(*found)
+
+
+def about(code: str, people: People) -> Expression:
+    """What points by its parameter `code` to one of `people`."""
+    return NOTHING if isinstance(people.selects, Nothing) else _points(code, people)
 
 
 def _patient(people: People) -> Expression:

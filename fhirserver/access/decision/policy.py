@@ -15,10 +15,12 @@ from fhirserver.access.decision import (
     binary,
     citizen,
     guards,
+    kept,
     listing,
     professional,
     publisher,
     shared,
+    traces,
 )
 from fhirserver.access.decision.build import (
     EVERYTHING,
@@ -180,11 +182,13 @@ class Policy:
             if permitted is None or action not in "rs" or role is Role.OPERATOR:
                 return permitted
             return all_of(permitted, listing.visible(type))
+        if type in resource_types().kept:
+            return kept.permission(situation, action, type)
         if role is Role.OPERATOR:
             reviewing = type == "Task" and action in "rsu"
             return listing.requests() if reviewing else None
-        if type == "AuditEvent" and action not in "rs":
-            return None
+        if type == "AuditEvent":
+            return traces.visible(situation, rights) if action in "rs" else None
         return self._of_role(action, type, rights)
 
     def _of_role(self, action: str, type: str, rights: Rights) -> Expression | None:

@@ -3,7 +3,7 @@
 They read the record of patients who permit them, as far as matrix and labels go. They write into
 any open space without asking (CSP R.1111-47), change what they have written or may read, and
 delete only what they have written. Messages are their parties' alone, Consents those that name
-them, traces their own; the citizen's general practitioner reads all traces (CSP R.1111-43).
+them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,6 @@ MESSAGES = frozenset({"Communication", "CommunicationRequest"})
 
 
 def visible(situation: Situation, rights: Rights, type: str) -> Expression | None:
-    if type == "AuditEvent":
-        own = refers("agent", situation.references)
-        return any_of(own, belongs(type, rights.administers))
     if type == "Consent":
         named = all_of(
             belongs(type, rights.reads), token("provision-type", "permit"), names_caller(situation)

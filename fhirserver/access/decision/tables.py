@@ -45,11 +45,22 @@ class RecordType(msgspec.Struct, frozen=True):
     author: tuple[str, ...] = ()
 
 
+class KeptType(msgspec.Struct, frozen=True):
+    """A type for few: `by` (operator, registrar), and services of the organization that one of
+    the parameters `owner` names."""
+
+    reason: str
+    by: frozenset[str] = frozenset()
+    owner: tuple[str, ...] = ()
+
+
 class ResourceTypes(msgspec.Struct, frozen=True):
     version: str
     date: str
     record: dict[str, RecordType]
     shared: frozenset[str]
+    kept: dict[str, KeptType]
+    nobody: dict[str, str]
     agenda: frozenset[str]
 
 
