@@ -1,0 +1,218 @@
+"""Who publishes, replaces, deletes and finds documents, when callers are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import record_samples as samples
+from access_door import BASE, Door, consent
+from over_http import outcome_of
+
+from fhirserver import record
+from fhirserver.access.caller import Caller, Role
+from fhirserver.access.decision.settings import AccessSettings
+from fhirserver.app import open_engine
+from fhirserver.rest.cors import CrossOrigin
+from fhirserver.rest.endpoint import Endpoint
+from fhirserver.rest.origin import Origin
+
+PATIENT = "Patient/a"
+PATCH = {"content_type": "application/json-patch+json"}
+
+
+class RecordDoor(Door):
+    """The door with the rules of the record behind it."""
+
+    def __init__(self, store, settings):
+        super().__init__(store, settings)
+        behaviours = (*self.context.behaviours, *record.service().behaviours)
+        self.context = replace(self.context, behaviours=behaviours)
+        self.context = replace(self.context, server=self.context)
+
+    async def __call__(self, scope, receive, send):
+        headers = dict(scope["headers"])
+        name = headers.get(b"authorization", b"Test open").decode().removeprefix("Test ")
+        endpoint = Endpoint(origin=Origin(BASE, (), "/fhir"), cross_origin=CrossOrigin(()))
+        caller = self.callers.get(name, Caller(Role.OPEN))
+        store = await self.permitted(caller)
+        endpoint.context = replace(self.context, store=store, caller=caller)
+        await endpoint(scope, receive, send)
+
+
+@pytest.fixture
+async def door(tmp_path):
+    store = open_engine(f"sqlite:///{tmp_path}/door.db")
+    await store.open()
+    made = RecordDoor(store, AccessSettings())
+    await made.put(
+        {"resourceType": "Patient", "id": "a", "active": True},
+        {"resourceType": "Organization", "id": "h", "name": "H"},
+        {
+            "resourceType": "Practitioner",
+            "id": "p",
+            "identifier": [{"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "810101201234"}],
+        },
+        {"resourceType": "Practitioner", "id": "q"},
+        consent("c", "a", actor="Practitioner/p"),
+        consent("cq", "a", actor="Practitioner/q"),
+    )
+    made.caller("A", Role.CITIZEN, fhir_user=PATIENT, patient="a", scopes="patient/*.cruds")
+    for id in "pq":
+        made.caller(
+            id, Role.PROFESSIONAL, fhir_user=f"Practitioner/{id}", profession="10",
+            patient="a", scopes="patient/*.cruds user/*.cruds",
+        )  # fmt: skip
+    for name in ("hospital", "other"):
+        organization = "Organization/h" if name == "hospital" else "Organization/o"
+        made.caller(name, Role.SYSTEM, organization=organization, scopes="system/*.cruds")
+    yield made
+    await made.client.aclose()
+    await made.store.close()
+
+
+async def publish(door, name, **more):
+    answer = await door.ask(name, "POST", "DocumentReference", samples.simplified(PATIENT, **more))
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def by(reference):
+    return {"author": [{"reference": reference}]}
+
+
+async def status(door, name, document, code):
+    return await door.ask(
+        name, "PATCH", f"DocumentReference/{document['id']}",
+        [{"op": "replace", "path": "/status", "value": code}], **PATCH,
+    )  # fmt: skip
+
+
+async def test_a_hospital_publishes_without_reading_and_is_the_custodian(door):
+    door.caller("feeds", Role.SYSTEM, organization="Organization/h", scopes="system/*.c")
+    document = await publish(door, "feeds")
+    assert document["custodian"] == {"reference": "Organization/h"}
+    assert len(await door.ids("A", "DocumentReference?status=current")) == 1
+    url = document["content"][0]["attachment"]["url"]
+    fetched = await door.ask("A", "GET", url, accept="application/pdf")
+    assert fetched.content == samples.PDF
+
+
+async def test_a_hospital_publishes_a_set(door):
+    answer = await door.ask("hospital", "POST", "", samples.whole(PATIENT))
+    assert answer.status_code == 200, answer.text
+    assert len(await door.ids("A", "List?code=submissionset")) == 1
+    assert len(await door.ids("p", "DocumentReference")) == 1
+
+
+@pytest.mark.parametrize(
+    ("author", "more", "others"),
+    [
+        ("p", by("Practitioner/p"), ["q", "hospital", "A"]),
+        ("hospital", by("Organization/h"), ["p", "other", "A"]),
+        ("A", by(PATIENT), ["p", "hospital"]),
+    ],
+)
+async def test_a_document_is_deleted_by_its_author_alone(door, author, more, others):
+    document = await publish(door, author, **more)
+    identity = f"DocumentReference/{document['id']}"
+    for other in others:
+        assert (await status(door, other, document, "entered-in-error")).status_code in (403, 404)
+        answer = await door.ask(other, "DELETE", identity)
+        # Who does not see it is told what is told of an unknown one.
+        assert answer.status_code == (
+            204 if (await door.get(other, identity)).status_code == 404 else 403
+        )
+    assert (await door.get("A", identity)).json()["status"] == "current"
+    assert (await status(door, author, document, "entered-in-error")).status_code == 200
+    second = await publish(door, author, **more)
+    deleted = await door.ask(author, "DELETE", f"DocumentReference/{second['id']}")
+    assert deleted.status_code == 204
+    assert (await door.get("A", f"DocumentReference/{second['id']}")).status_code == 410
+    url = second["content"][0]["attachment"]["url"]
+    assert (await door.get("A", url)).status_code == 404
+
+
+async def test_a_document_is_replaced_by_its_author_alone(door):
+    old = await publish(door, "p", **by("Practitioner/p"))
+    relation = samples.replaces(f"DocumentReference/{old['id']}")
+    new = samples.simplified(PATIENT, relatesTo=relation, **by("Practitioner/q"))
+    outcome_of(await door.ask("q", "POST", "DocumentReference", new), 403)
+    assert (await door.get("A", f"DocumentReference/{old['id']}")).json()["status"] == "current"
+    await publish(door, "p", relatesTo=relation, **by("Practitioner/p"))
+    assert (await door.get("A", f"DocumentReference/{old['id']}")).json()["status"] == "superseded"
+
+
+async def test_a_contained_author_is_known_by_national_identifier(door):
+    contained = {
+        "resourceType": "Practitioner",
+        "id": "dr",
+        "identifier": [{"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "810101201234"}],
+    }
+    more = {"contained": [contained], **by("#dr")}
+    old = await publish(door, "p", **more)
+    relation = samples.replaces(f"DocumentReference/{old['id']}")
+    other = samples.simplified(PATIENT, relatesTo=relation, **by("Practitioner/q"))
+    outcome_of(await door.ask("q", "POST", "DocumentReference", other), 403)
+    await publish(door, "p", relatesTo=relation, **more)
+
+
+async def test_a_hidden_document_is_replaced_like_an_unknown_one(door):
+    label = {"coding": [{"system": samples.VISIBILITY, "code": "MASQUE_PS"}]}
+    old = await publish(door, "A", securityLabel=[label], **by(PATIENT))
+    told = []
+    for id in (old["id"], "unknown"):
+        relation = samples.replaces(f"DocumentReference/{id}")
+        new = samples.simplified(PATIENT, relatesTo=relation, **by("Practitioner/p"))
+        answer = await door.ask("p", "POST", "DocumentReference", new)
+        told.append(outcome_of(answer, 422)["issue"][0]["diagnostics"].replace(id, "x"))
+    assert told[0] == told[1]
+
+
+async def test_the_citizen_masks_and_archives_what_others_wrote(door):
+    document = await publish(door, "hospital", **by("Organization/h"))
+    label = {"coding": [{"system": samples.VISIBILITY, "code": "MASQUE_PS"}]}
+    archived = {"url": samples.ARCHIVED, "valueBoolean": True}
+    identity = f"DocumentReference/{document['id']}"
+    for step in (
+        {"op": "add", "path": "/securityLabel", "value": [label]},
+        {"op": "add", "path": "/extension", "value": [archived]},
+    ):
+        answer = await door.ask("A", "PATCH", identity, [step], **PATCH)
+        assert answer.status_code == 200, answer.text
+    outcome_of(await status(door, "A", document, "superseded"), 403)
+    assert await door.ids("p", "DocumentReference") == []
+
+
+async def test_a_set_shows_no_document_that_is_hidden(door):
+    """Neither shown nor counted: a SubmissionSet would tell of a masked document."""
+    document = await publish(door, "hospital", **by("Organization/h"))
+    for name in ("p", "A", "hospital"):
+        if name != "hospital":
+            assert len(await door.ids(name, "List?code=submissionset")) == 1
+    label = {"coding": [{"system": samples.VISIBILITY, "code": "MASQUE_PS"}]}
+    step = {"op": "add", "path": "/securityLabel", "value": [label]}
+    identity = f"DocumentReference/{document['id']}"
+    assert (await door.ask("A", "PATCH", identity, [step], **PATCH)).status_code == 200
+    (submission,) = await door.ids("A", "List")
+    assert await door.ids("p", "List") == []
+    assert (await door.get("p", "List?_summary=count")).json()["total"] == 0
+    assert (await door.get("p", submission)).status_code == 404
+    assert await door.ids("p", f"List?item={identity}") == []
+
+
+async def test_a_set_shows_no_document_the_profession_does_not_read(door):
+    door.caller(
+        "nurse", Role.PROFESSIONAL, fhir_user="Practitioner/p", profession="60",
+        patient="a", scopes="patient/*.cruds",
+    )  # fmt: skip
+    await publish(door, "hospital", type="68599-0", **by("Organization/h"))
+    assert len(await door.ids("p", "List")) == 1
+    assert await door.ids("nurse", "List") == []
+
+
+async def test_what_a_citizen_adds_is_limited(door):
+    large = samples.PDF + b" " * (5 * 1024 * 1024)
+    body = samples.simplified(PATIENT, body=large, **by(PATIENT))
+    outcome_of(await door.ask("A", "POST", "DocumentReference", body), 413)
+    await publish(door, "hospital", body=large)
