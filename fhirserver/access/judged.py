@@ -219,6 +219,9 @@ class JudgedStore:
             if predicate is not None and await self._shows_both(predicate, version):
                 yield version
 
+    async def erase(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        raise Forbidden("Only the server erases.")
+
     async def newest(self, types: Sequence[str]) -> int:
         raise Forbidden("The order of all commits is not for a caller.")
 

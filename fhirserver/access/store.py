@@ -163,6 +163,9 @@ class PermittedStore:
     ) -> Awaitable[list[list[Version] | Exception]]:
         return self._store.commit_many(units)
 
+    def erase(self, identities: Sequence[tuple[str, str]]) -> Awaitable[list[Version]]:
+        return self._store.erase(identities)
+
     def changes(self, after: int = 0) -> AsyncIterator[Version]:
         return self._store.changes(after)
 

@@ -169,6 +169,12 @@ class Store(Protocol):
         """Commit many independent units, each all or nothing, in few round trips (bulk load).
         A unit that fails yields its exception and hinders no other."""
 
+    async def erase(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        """Delete these ((type, id) pairs) and take every version before away for good; those that
+        never were are passed over. The deletions stay in their places, without content, so that
+        ids are not given anew and who follows the commits is told. Interrupted, it is done again.
+        """
+
     async def newest(self, types: Sequence[str]) -> int:
         """The place (`Version.seq`) of the newest commit of a resource of these types; 0 if there
         is none. Cheap: it is asked at each request."""

@@ -190,6 +190,21 @@ class MongoStore:
     ) -> list[list[Version] | Exception]:
         return await commit_many(self.commit, units)
 
+    async def erase(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        done: list[Version] = []
+        connection = self._connection
+        with reaching():
+            for type, id in dict.fromkeys(identities):
+                name = identity(type, id)
+                head = (await read_heads(connection, [name])).get(name)
+                if head is None or not head["version"]:
+                    continue
+                # The deletion copies what it replaces to `history`, from where all of it goes.
+                done.append(await self._writer.write(Change("DELETE", type, id, None)))
+                await connection.history.delete_many({"type": type, "id": id})
+                await connection.chunks.delete_many({"_id": {"$gt": f"{name}/", "$lt": f"{name}0"}})
+        return done
+
     # --- reindexing -----------------------------------------------------------------------------
 
     async def reindex(

@@ -290,6 +290,18 @@ class SqliteStore:
             return await jobs[0]
         return [result for done in await asyncio.gather(*jobs) for result in done]
 
+    async def erase(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        writer = self._writer
+        works = [partial(writer.erase, *identity) for identity in dict.fromkeys(identities)]
+        done: list[Version] = []
+        for result in await writer.submit(works):
+            if isinstance(result, Exception):
+                raise result
+            done += result
+        # What was overwritten is still in the log of writes until that is emptied.
+        await writer.submit([writer.empty_log])
+        return done
+
     async def replace_entries(
         self,
         items: Sequence[tuple[Version, Sequence[tuple]]],  # type: ignore[type-arg]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
 
-from fhirserver.model.version import ABSENT, ANY, Version
+from fhirserver.model.version import ABSENT, ANY, Change, Version
 from fhirserver.storage.interface import SelectionChanged, Selects, VersionConflict
 from fhirserver.storage.sqlite.connection import Budget, connect
 from fhirserver.storage.sqlite.insert import Insert
@@ -30,7 +30,6 @@ from fhirserver.storage.sqlite.searcher import Searcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fhirserver.model.version import Change
 
 #: One transaction takes units of different callers until it has so many, or about so many bytes
 #: of content; one call's units up to BULK: in a large database the more rows a transaction
@@ -317,6 +316,27 @@ class Writer:
             execute(UPDATE, (version, now, seq, change.method, stamped, key))
             self.replace_rows(type, key, change.entries if content is not None else ())
         return Version(change.type, change.id, version, now, change.method, stamped, key, seq)
+
+    def erase(self, type: str, id: str) -> list[Version]:
+        """Delete a resource and take away every version before; freed pages are overwritten."""
+        connection = self.connection
+        connection.pragma("secure_delete", True)
+        try:
+            self.flush()
+            code = self.names.type(type)
+            row = code and connection.execute(CURRENT, (code, id)).fetchone()
+            if not row:
+                return []
+            deletion = self.apply(([Change("DELETE", type, id, None)], ()))
+            self.flush()
+            connection.execute("DELETE FROM history WHERE key=?", (row[0],))
+            return deletion
+        finally:
+            connection.pragma("secure_delete", False)
+
+    def empty_log(self) -> None:
+        """Have the log of writes written back and emptied after this transaction."""
+        self._wal_pages = RESTART_PAGES + 1
 
     def replace_rows(self, type: int, key: int, entries: Sequence[tuple[Any, ...]]) -> None:
         if key in self._staged:
