@@ -37,7 +37,12 @@ async def opened(database: str, base_url: str = "") -> AsyncIterator[tuple[Store
         context = context_of(store, Registry(), base_url=base_url)
         for behaviour in context.behaviours:
             if (refresh := getattr(behaviour, "refresh", None)) is not None:
-                await refresh()
+                try:
+                    await refresh()
+                except (TimeoutError, ConnectionError) as error:
+                    raise Failure(
+                        f"The database {shown(database)} does not answer: {reason(error)}"
+                    ) from error
         yield store, context
     finally:
         await store.close()

@@ -227,6 +227,17 @@ def test_a_token_of_centre_15_needs_no_reason_and_is_short(run, tmp_path):
     assert grant.expires - made < 910 * 1_000_000
 
 
+def test_a_database_that_does_not_answer_is_told_in_a_line(run, monkeypatch):
+    async def late(_):
+        raise TimeoutError("MongoDB did not answer in time")
+
+    monkeypatch.setattr(
+        "fhirserver.interaction.search_parameter.SearchParameterBehaviour.refresh", late
+    )
+    with pytest.raises(Failure, match="does not answer: MongoDB did not answer in time"):
+        run("client", "list")
+
+
 def test_no_token_is_made_under_production_settings(run, monkeypatch):
     monkeypatch.setenv("FHIRSERVER_ENVIRONMENT", "production")
     with pytest.raises(Failure, match="production"):
