@@ -78,4 +78,6 @@ async def test_nothing_of_it_is_left_in_the_files_of_the_embedded_store(engine, 
     await store.erase([("Patient", "1")])
     after = b"".join(f.read_bytes() for f in Path(tmp_path).rglob("*") if f.is_file())
     assert SECRET.encode() * 2 not in after
+    await commit(store, put("Patient", "1", mark="anew"))
+    assert await store.check() == []
     await engine.discard(store)

@@ -35,9 +35,12 @@ def check(connection: apsw.Connection) -> list[str]:
         ).fetchone()
         if orphan is not None:
             problems.append(f"{name} has index rows of no current resource: run reindex")
+    # What was erased begins anew with its deletion.
+    past = "(SELECT count(*) FROM history h WHERE h.key=r.key)"
     gap = connection.execute(
-        "SELECT t.name,r.id FROM resource r JOIN type t ON t.id=r.type WHERE r.version<>1+"
-        "(SELECT count(*) FROM history h WHERE h.key=r.key) LIMIT 1"
+        f"SELECT t.name,r.id FROM resource r JOIN type t ON t.id=r.type WHERE r.version<>1+{past}"
+        f" AND NOT (r.content IS NULL AND {past}=0) AND NOT EXISTS (SELECT 1 FROM history e"
+        f" WHERE e.key=r.key AND e.content IS NULL AND e.version=r.version-{past}) LIMIT 1"
     ).fetchone()
     if gap is not None:
         problems.append(f"versions of {gap[0]}/{gap[1]} are missing: restore a backup")

@@ -29,7 +29,10 @@ def connect(path: str, *, writer: bool = False, cache_kib: int = 32_768) -> apsw
     # Hostile SQL never arrives here, but a damaged file might carry triggers or views.
     connection.pragma("trusted_schema", 0)
     connection.create_scalar_function("great_circle", _metres, 4, deterministic=True)
-    if not writer:
+    if writer:
+        # What is replaced or erased is overwritten in the file, not only let go of.
+        connection.pragma("secure_delete", True)
+    else:
         connection.pragma("query_only", 1)
     return connection
 

@@ -318,21 +318,19 @@ class Writer:
         return Version(change.type, change.id, version, now, change.method, stamped, key, seq)
 
     def erase(self, type: str, id: str) -> list[Version]:
-        """Delete a resource and take away every version before; freed pages are overwritten."""
+        """Delete a resource and take away every version before."""
         connection = self.connection
-        connection.pragma("secure_delete", True)
-        try:
-            self.flush()
-            code = self.names.type(type)
-            row = code and connection.execute(CURRENT, (code, id)).fetchone()
-            if not row:
-                return []
-            deletion = self.apply(([Change("DELETE", type, id, None)], ()))
-            self.flush()
-            connection.execute("DELETE FROM history WHERE key=?", (row[0],))
-            return deletion
-        finally:
-            connection.pragma("secure_delete", False)
+        self.flush()
+        code = self.names.type(type)
+        row = None
+        if code is not None:
+            row = connection.execute(CURRENT, (code, id)).fetchone()
+        if row is None:
+            return []
+        deletion = self.apply(([Change("DELETE", type, id, None)], ()))
+        self.flush()
+        connection.execute("DELETE FROM history WHERE key=?", (row[0],))
+        return deletion
 
     def empty_log(self) -> None:
         """Have the log of writes written back and emptied after this transaction."""
