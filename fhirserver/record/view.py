@@ -27,14 +27,18 @@ class View:
     drafts: list[Draft]
     added: list[Draft] = field(default_factory=list)
     replaced: set[Identity] = field(default_factory=set)
+    _places: dict[Identity, int] = field(default_factory=dict)
     _patients: dict[Identity, Resource | None] = field(default_factory=dict)
 
     def draft(self, identity: Identity) -> Draft | None:
         """The draft that writes this resource."""
-        for draft in (*self.drafts, *self.added):
-            if (draft.type, draft.id) == identity:
-                return draft
-        return None
+        if not self._places:
+            # Drafts are changed in their places, never moved.
+            self._places = {(d.type, d.id): place for place, d in enumerate(self.drafts)}
+        place = self._places.get(identity)
+        if place is not None:
+            return self.drafts[place]
+        return next((d for d in self.added if (d.type, d.id) == identity), None)
 
     def identity(self, reference: Any) -> Identity | None:
         """The resource of this server that a Reference, or the url of an attachment, means."""
