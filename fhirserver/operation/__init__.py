@@ -8,8 +8,10 @@ from fhirserver.operation.book import book
 from fhirserver.operation.calendar_address import calendar_address, calendar_withdraw
 from fhirserver.operation.call import Call, Operation
 from fhirserver.operation.end_thread import end_thread
+from fhirserver.operation.erase_space import erase_space
 from fhirserver.operation.everything import everything
 from fhirserver.operation.explain_access import explain_access
+from fhirserver.operation.export_space import export_space
 from fhirserver.operation.file_attachment import file_attachment
 from fhirserver.operation.find import find
 from fhirserver.operation.hold import hold
@@ -46,6 +48,15 @@ OPERATIONS: dict[str, Operation] = {
             get=False,
         ),
         Operation(
+            "erase-space",
+            erase_space,
+            _OWN + "erase-space",
+            instance=True,
+            types=frozenset({"Patient"}),
+            affects_state=True,
+            get=False,
+        ),
+        Operation(
             "everything",
             everything,
             _HL7 + "Patient-everything",
@@ -57,6 +68,13 @@ OPERATIONS: dict[str, Operation] = {
             "explain-access",
             explain_access,
             _OWN + "explain-access",
+            instance=True,
+            types=frozenset({"Patient"}),
+        ),
+        Operation(
+            "export-space",
+            export_space,
+            _OWN + "export-space",
             instance=True,
             types=frozenset({"Patient"}),
         ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from fhirserver.interaction.context import Context, Resource
     from fhirserver.interaction.search import SearchResult
@@ -29,6 +29,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """An answer that is no resource: a file, sent in pieces while it is made."""
+
+    content_type: str
+    name: str
+    pieces: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """An operation the server has.
 
@@ -38,7 +47,7 @@ class Operation:
     """
 
     code: str
-    run: Callable[[Context, Call], Awaitable[Resource | Version | SearchResult]]
+    run: Callable[[Context, Call], Awaitable[Resource | Version | SearchResult | File]]
     definition: str
     system: bool = False
     type: bool = False

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from fhirserver.access.audit.trail import Access
     from fhirserver.model.version import Version
 
@@ -27,5 +29,6 @@ class Answer:
     # For the audit trail: the versions sent, where it is more than `version`; whether the commit
     # has recorded it already; the accesses of a Bundle's entries.
     touched: tuple[Version, ...] = ()
+    pieces: AsyncIterator[bytes] | None = None  # a body sent while it is made, instead of `content`
     recorded: bool = False
     accesses: tuple[Access, ...] | None = None

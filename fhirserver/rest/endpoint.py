@@ -301,6 +301,10 @@ class Endpoint:
         if threshold and len(body) >= threshold and b"gzip" in headers.get(b"accept-encoding", b""):
             listed, body = compressed(listed, body)
         await send({"type": "http.response.start", "status": answer.status, "headers": listed})
+        if answer.pieces is not None and method != "HEAD":
+            async for piece in answer.pieces:
+                if piece:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
 
     def _request(self, scope: Any, headers: Mapping[bytes, bytes], id_: str) -> Request:

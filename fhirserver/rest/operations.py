@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fhirserver.errors import Invalid, NotFound
+from fhirserver.errors import Invalid, NotFound, NotSupported
 from fhirserver.model import json, xml
 from fhirserver.model.version import Version
 from fhirserver.operation import OPERATIONS
-from fhirserver.operation.call import Call
+from fhirserver.operation.call import Call, File
 from fhirserver.rest.answer import Answer
 from fhirserver.rest.formats import FORM, JSON, XML
 from fhirserver.rest.request import REPRESENTATION, parse_query
@@ -63,6 +63,16 @@ async def invoke(request: Request) -> Answer:
         body,
     )
     result = await operation.run(request.ctx, call)
+    if isinstance(result, File):
+        if request.bundled:
+            raise NotSupported(f"${operation.code} answers a file, which no Bundle can hold.")
+        disposition = f'attachment; filename="{result.name}"'.encode()
+        return Answer(
+            200,
+            headers=((b"content-disposition", disposition),),
+            content_type=result.content_type,
+            pieces=result.pieces,
+        )
     if isinstance(result, Version):
         return Answer(200, result.content, result)
     if isinstance(result, dict):

@@ -35,7 +35,9 @@ def respond(
     """Headers and body. `page` makes the HTML page of a resource, and the headers it needs."""
     headers: HeaderList = []
     body = answer.content
-    if body is not None and answer.content_type is not None:
+    if answer.pieces is not None:
+        headers.append((b"content-type", (answer.content_type or "").encode("latin-1")))
+    elif body is not None and answer.content_type is not None:
         headers.append((b"content-type", answer.content_type.encode("latin-1")))
     elif body is not None:
         headers.append((b"content-type", format.content_type))
@@ -49,7 +51,7 @@ def respond(
             body = json.pretty(body)
     if body is not None:
         headers.append((b"content-length", b"%d" % len(body)))
-    elif answer.status not in (204, 304):
+    elif answer.status not in (204, 304) and answer.pieces is None:
         headers.append((b"content-length", b"0"))
     version = answer.version
     if version is not None:
