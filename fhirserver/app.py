@@ -422,7 +422,12 @@ def audited(store: Store, context: Context, settings: Settings) -> tuple[Context
     indexer = context.indexer
     notifier = _notifier(settings, store, indexer)
     service = AuditService(
-        store, context.registry, indexer.entries, server=context.base_url, notifier=notifier
+        store,
+        context.registry,
+        indexer.entries,
+        server=context.base_url,
+        notifier=notifier,
+        days=settings.audit_days,
     )
     behaviours = (AppendOnlyBehaviour(), *context.behaviours)
     return replace(context, audit=service.audit, behaviours=behaviours), service

@@ -161,6 +161,13 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="How long the antivirus may take for a document"
     )
 
+    audit_days: int = Field(
+        default=0,
+        ge=0,
+        description="Days for which records of accesses are kept in the audit log; 0: for ever. "
+        "AuditEvents stay",
+    )
+
     # The access rules, where law and sources leave a choice; each default is the safe one
     access_active_needed: bool = Field(
         default=True,

@@ -215,6 +215,10 @@ class Store(Protocol):
     async def read_log(self, chain: str, after: int, limit: int) -> list[Block]:
         """Up to `limit` blocks of a chain with a number > `after`, in order."""
 
+    async def drop_log(self, chain: str, through: int) -> int:
+        """Delete the blocks of a chain up to number `through`; how many there were. What follows
+        them is linked to the last of them, so its hash is to be kept elsewhere."""
+
     # Grants. Each method is atomic, across processes too, and durable when it returns; an expired
     # grant is none.
 

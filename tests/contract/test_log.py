@@ -127,3 +127,27 @@ def test_what_was_not_kept_is_followed_by_another_chain():
     second = chain.block([b"{}"])
     assert second.number == 1
     assert second.chain != first.chain
+
+
+async def test_the_beginning_of_a_chain_can_be_dropped_and_the_rest_goes_on(store):
+    for number in range(5):
+        await store.append_log([record(number)])
+    (head,) = await store.log_heads()
+    assert await store.drop_log(head.chain, 3) == 3
+    assert await store.drop_log(head.chain, 3) == 0
+    assert await store.drop_log("none", 3) == 0
+    assert [b.number for b in await blocks_of(store, head.chain)] == [4, 5]
+    assert await store.log_heads() == [head]
+    await store.append_log([record(5)])
+    six = (await blocks_of(store, head.chain))[-1]
+    assert six.hash == link(head.hash, head.chain, 6, six.content)
+
+
+async def test_a_chain_dropped_whole_is_gone_and_goes_on(store):
+    await store.append_log([record(0)])
+    (head,) = await store.log_heads()
+    assert await store.drop_log(head.chain, 1) == 1
+    assert await store.log_heads() == []
+    await store.append_log([record(1)])
+    (block,) = await blocks_of(store, head.chain)
+    assert (block.number, block.hash) == (2, link(head.hash, head.chain, 2, block.content))

@@ -33,6 +33,12 @@ class Follower:
         self._done: dict[str, int] = {}
         self._lock = asyncio.Lock()
 
+    async def done(self, chain: str) -> int:
+        """The number of the block up to which a chain is worked off, by whichever process."""
+        grant = await self._store.get_grant(self._kind, chain)
+        kept = self._done.get(chain, 0)
+        return kept if grant is None else max(kept, int(grant.value))
+
     async def catch_up(self, most: int | None = None) -> int:
         """Work off what was logged until now, at most about `most` blocks; how many there were."""
         async with self._lock:

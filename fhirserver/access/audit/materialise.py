@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fhirserver.access.audit.carried import subjects_of
+from fhirserver.access.audit.concern import concerns
 from fhirserver.access.audit.event import audit_event
 from fhirserver.access.audit.follow import Follower
 from fhirserver.access.audit.record import decode_block
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     Entries = Callable[[dict[str, Any]], Sequence[Entry]]
 
 KIND = "audit-done"
+_LOOKED_AT = 100  # blocks
+_READERS = 1000  # of whom it is remembered how far the log was looked through for them
 _AT_A_TIME = 50  # events made before other requests get their turn
 
 
@@ -53,16 +56,47 @@ class Materialiser:
         self._subjects = subjects
         self._server = server or "fhirserver"
         self._follower = Follower(store, KIND, self._make)
+        self._seen: dict[frozenset[str], dict[str, int]] = {}
 
     async def catch_up(self, most: int | None = None) -> int:
         """Make the events of what was recorded until now (of at most about `most` blocks)."""
         return await self._follower.catch_up(most)
 
-    async def _make(self, blocks: list[Block]) -> None:
+    async def done(self, chain: str) -> int:
+        """The number of the block up to which the events of a chain are made."""
+        return await self._follower.done(chain)
+
+    async def catch_up_for(self, names: frozenset[str]) -> None:
+        """Make the events of what was recorded until now that can name one of `names`; those of
+        others may wait. What was looked at for the same names is not looked at again."""
+        seen = self._seen.pop(names, {})
+        for head in await self._store.log_heads():
+            after = seen.get(head.chain, 0)
+            if after < head.number:
+                after = max(after, await self.done(head.chain))
+            while after < head.number:
+                blocks = await self._store.read_log(head.chain, after, _LOOKED_AT)
+                if not blocks:  # a broken chain: `fhirserver audit verify` tells
+                    break
+                await self._make(blocks, names)
+                after = blocks[-1].number
+            seen[head.chain] = after
+        self._seen[names] = seen
+        if len(self._seen) > _READERS:
+            del self._seen[next(iter(self._seen))]
+
+    async def catch_up_with(self, id: str) -> None:
+        """Make the event of this id, if there is a record of it."""
+        chain, _, rest = id.partition("-")
+        number = rest.partition("-")[0]
+        if number.isascii() and number.isdecimal() and len(number) < 19:
+            await self._make(await self._store.read_log(chain, int(number) - 1, 1))
+
+    async def _make(self, blocks: list[Block], names: frozenset[str] | None = None) -> None:
         units: list[tuple[list[Change], tuple[()]]] = []
         for block in blocks:
             for place, record in enumerate(decode_block(block.content)):
-                if record.interaction:
+                if record.interaction and (names is None or concerns(record, names)):
                     id = event_id(block, place)
                     units += (([change], ()) for change in await self._changes(id, record))
                 if len(units) >= _AT_A_TIME:

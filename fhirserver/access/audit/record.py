@@ -18,6 +18,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     `labels`: security labels of those that hide the event from somebody. `request`: method and
     URL as sent. `id`: X-Request-Id. `token`: hash of the token.
     `heads`: in a witness (interaction `""`), the end of every other chain: number and hash.
+    `pruned`: in a witness of `retention.py`, the last block gone of each chain that was cut.
     `skipped`: so many refused requests without a caller are only counted here.
     """
 
@@ -40,6 +41,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     address: str = ""
     heads: dict[str, tuple[int, str]] = {}
     skipped: int = 0
+    pruned: dict[str, tuple[int, str]] = {}
 
 
 encode = msgspec.json.Encoder().encode

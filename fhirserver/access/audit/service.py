@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import time
+import uuid
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
 from fhirserver.access.audit.materialise import Materialiser
+from fhirserver.access.audit.retention import prune, pruned_heads
+from fhirserver.access.audit.retention import witness as cut_witness
 from fhirserver.access.audit.store import CompleteStore
 from fhirserver.access.audit.subject import Subjects
 from fhirserver.access.audit.trail import Audit, microseconds_now
 from fhirserver.access.audit.verify import store_heads, witness
+from fhirserver.access.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +31,15 @@ if TYPE_CHECKING:
 #: How often it is looked whether there is time to make AuditEvents.
 INTERVAL = 1.0
 #: With more records a second than this, AuditEvents wait for a quieter time, but not longer than
-#: so many intervals: then so many blocks are worked off in each.
+#: so many intervals: then so much of each interval is given to them.
 BUSY = 50
 PATIENCE = 600
-SHARE = 2
+SHARE = 0.25
+#: So many blocks are looked through for notices in each busy interval.
+NOTICED = 20
+#: How often it is looked whether records are old enough to be forgotten.
+PRUNE_SECONDS = 3600.0
+_DAY = 86_400_000_000
 #: How often the ends of the chains are kept beside the log and told to the operator's log.
 HEADS_SECONDS = 60.0
 
@@ -36,7 +47,8 @@ _log = structlog.get_logger("fhirserver")
 
 
 class AuditService:
-    """`store`: the engine's; `self.store`: the same with AuditEvents always complete."""
+    """`store`: the engine's; `self.store`: the same with AuditEvents always complete. `days`: how
+    long records are kept; 0: for ever."""
 
     def __init__(
         self,
@@ -47,20 +59,25 @@ class AuditService:
         server: str = "",
         clock: Callable[[], int] = microseconds_now,
         notifier: Notifier | None = None,
+        days: int = 0,
     ) -> None:
         self._raw = store
         self._clock = clock
         self._notifier = notifier
+        self._days = days
+        self._pruning = Lease(store, "audit-prune", f"{os.getpid()}/{uuid.uuid4()}", clock)
         self._told: dict[str, int] = {}
         subjects = Subjects(registry, (server,) if "://" in server else ())
         self.audit = Audit(store, subjects, clock)
         self.materialiser = Materialiser(store, entries, subjects, server)
-        self.store = cast("Store", CompleteStore(store, self.materialiser.catch_up))
+        self.store = cast("Store", CompleteStore(store, self.materialiser))
 
     async def start(self) -> None:
         """Begin this process's chain by bearing witness of the ends of all others."""
         heads = await store_heads(self._raw)
-        await self.audit.append([witness(self._clock(), heads)])
+        cut = await pruned_heads(self._raw)
+        now = self._clock()
+        await self.audit.append([witness(now, heads), *([cut_witness(now, cut)] if cut else [])])
 
     async def run(self) -> None:
         """Follow the log until cancelled; then keep the ends of the chains once more."""
@@ -71,7 +88,7 @@ class AuditService:
                 await self.keep_heads()
 
     async def _follow(self) -> None:
-        waited, before, kept = 0, self.audit.appended, 0.0
+        waited, before, kept, unpruned = 0, self.audit.appended, 0.0, PRUNE_SECONDS
         failing = False
         while True:
             await asyncio.sleep(INTERVAL)
@@ -79,16 +96,20 @@ class AuditService:
             before = self.audit.appended
             waited = waited + 1 if busy else 0
             kept += INTERVAL
+            unpruned += INTERVAL
             try:
                 if not busy:
                     await self._catch_up_while_idle()
                 elif waited > PATIENCE:
-                    await self.materialiser.catch_up(SHARE)
+                    await self._catch_up_for_a_while(SHARE * INTERVAL)
                 if self._notifier is not None:
-                    await self._notifier.catch_up(SHARE if busy else None)
+                    await self._notifier.catch_up(NOTICED if busy else None)
                 if kept >= HEADS_SECONDS:
                     kept = 0.0
                     await self.keep_heads()
+                if unpruned >= PRUNE_SECONDS and not busy:
+                    unpruned = 0.0
+                    await self.prune()
                 failing = False
             except Exception as error:  # the store may be away for a while; requests are told
                 if not failing:
@@ -101,6 +122,27 @@ class AuditService:
         while self.audit.appended - begin <= BUSY * INTERVAL:
             if not await self.materialiser.catch_up(1):
                 return
+
+    async def _catch_up_for_a_while(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and await self.materialiser.catch_up(1):
+            pass
+
+    async def prune(self) -> int:
+        """Forget what the log has held for `days`; how many blocks. One process at a time."""
+        if not self._days or not await self._pruning.hold(600):
+            return 0
+        now = self._clock()
+        before = now - self._days * _DAY
+        try:
+            return await prune(self._raw, before, self._made_of, self.audit.append, now)
+        finally:
+            await self._pruning.release()
+
+    async def _made_of(self, chain: str) -> int:
+        """How far events and notices have been made of a chain."""
+        made = await self.materialiser.done(chain)
+        return made if self._notifier is None else min(made, await self._notifier.done(chain))
 
     async def keep_heads(self) -> None:
         """Keep the ends of the chains; in the operator's log they are out of reach of whoever

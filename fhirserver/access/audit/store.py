@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.access.audit.concern import concerned
 from fhirserver.search.expression import Chain, Has, nodes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from fhirserver.access.audit.materialise import Materialiser
     from fhirserver.model.version import HistorySelection, Page, Version
     from fhirserver.search.expression import Expression, Query
     from fhirserver.storage.interface import Store
@@ -18,12 +20,14 @@ _TYPE = "AuditEvent"
 
 
 class CompleteStore:
-    """`store`, which is brought up to date by `complete` before an AuditEvent can show. Everything
-    else is the store's own."""
+    """`store`, which `materialiser` brings up to date before an AuditEvent can show: as far as the
+    question goes, so that an answer does not wait for what it is not about. Everything else is the
+    store's own."""
 
-    def __init__(self, store: Store, complete: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, store: Store, materialiser: Materialiser) -> None:
         self._store = store
-        self._complete = complete
+        self._materialiser = materialiser
+        self._complete = materialiser.catch_up
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
@@ -33,12 +37,12 @@ class CompleteStore:
 
     def read(self, type: str, id: str) -> Awaitable[Version | None]:
         if type == _TYPE:
-            return self._after(self._store.read, type, id)
+            return self._event(self._store.read, type, id)
         return self._store.read(type, id)
 
     def vread(self, type: str, id: str, version: int) -> Awaitable[Version | None]:
         if type == _TYPE:
-            return self._after(self._store.vread, type, id, version)
+            return self._event(self._store.vread, type, id, version)
         return self._store.vread(type, id, version)
 
     def read_many(self, identities: Sequence[tuple[str, str]]) -> Awaitable[list[Version]]:
@@ -48,12 +52,12 @@ class CompleteStore:
 
     def search(self, query: Query) -> Awaitable[Page]:
         if _shows(query):
-            return self._after(self._store.search, query)
+            return self._about(query, self._store.search, query)
         return self._store.search(query)
 
     def count(self, query: Query, limit: int | None = None) -> Awaitable[int]:
         if _shows(query):
-            return self._after(self._store.count, query, limit)
+            return self._about(query, self._store.count, query, limit)
         return self._store.count(query, limit)
 
     def history(self, selection: HistorySelection) -> Awaitable[Page]:
@@ -72,6 +76,25 @@ class CompleteStore:
         await self._complete()
         async for version in self._store.changes(after):
             yield version
+
+    async def _event(
+        self, call: Callable[..., Awaitable[Any]], type: str, id: str, *arguments: Any
+    ) -> Any:
+        found = await call(type, id, *arguments)
+        if found is None:
+            await self._materialiser.catch_up_with(id)
+            found = await call(type, id, *arguments)
+        return found
+
+    async def _about(
+        self, query: Query, call: Callable[..., Awaitable[Any]], *arguments: Any
+    ) -> Any:
+        names = None if _reaches(query.where) else concerned(query)
+        if names is None:
+            await self._complete()
+        else:
+            await self._materialiser.catch_up_for(names)
+        return await call(*arguments)
 
     async def _after(self, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         await self._complete()

@@ -13,13 +13,14 @@ import msgspec
 
 from fhirserver.access.audit.follow import NEVER
 from fhirserver.access.audit.record import Record, decode_block, encode
+from fhirserver.access.audit.retention import pruned_heads
 from fhirserver.storage.chain import link
-from fhirserver.storage.interface import Grant
+from fhirserver.storage.interface import Grant, Head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from fhirserver.storage.interface import Block, Head, Store
+    from fhirserver.storage.interface import Block, Store
 
 KIND = "audit-head"
 _BLOCKS = 200
@@ -63,6 +64,8 @@ def witness(now: int, heads: Sequence[Head]) -> bytes:
 
 async def verify(store: Store, kept: Sequence[Head] = ()) -> Verdict:
     """Check every chain. `kept`: heads known from elsewhere (a log file, a printed page)."""
+    cut = await pruned_heads(store)
+    witnessed: set[tuple[str, int, str]] = set()
     expected: dict[str, dict[int, str]] = {}
     for grant in await store.list_grants(KIND):
         number, hash = msgspec.json.decode(grant.value, type=tuple[int, str])
@@ -73,8 +76,9 @@ async def verify(store: Store, kept: Sequence[Head] = ()) -> Verdict:
     ends: dict[str, int] = {}
     blocks = records = 0
     for head in await store.log_heads():
-        previous, number = "", 0
-        async for block in blocks_of(store, head.chain):
+        begin = cut.get(head.chain, Head(head.chain, 0, ""))
+        previous, number = begin.hash, begin.number
+        async for block in blocks_of(store, head.chain, begin.number):
             problem = _problem(block, number + 1, previous)
             if problem:
                 broken.append(Broken(head.chain, number + 1, problem))
@@ -85,11 +89,18 @@ async def verify(store: Store, kept: Sequence[Head] = ()) -> Verdict:
                 records += 1
                 for chain, (at, hash) in record.heads.items():
                     expected.setdefault(chain, {})[at] = hash
+                witnessed.update((chain, at, hash) for chain, (at, hash) in record.pruned.items())
         ends[head.chain] = number
+    told = {one.chain for one in broken}
+    for chain, begin in sorted(cut.items()):
+        if chain not in told and (chain, begin.number, begin.hash) not in witnessed:
+            broken.append(Broken(chain, begin.number, "cut here, of which no chain bears witness"))
+        ends.setdefault(chain, begin.number)
     told = {one.chain for one in broken}
     for chain, heads in sorted(expected.items()):
         if chain not in told:
-            broken += await _against_heads(store, chain, heads, ends.get(chain, 0))
+            begin = cut.get(chain, Head(chain, 0, ""))
+            broken += await _against_heads(store, chain, heads, ends.get(chain, 0), begin)
     return Verdict(len(ends), blocks, records, tuple(broken))
 
 
@@ -105,8 +116,14 @@ def _problem(block: Block, number: int, previous: str) -> str:
     return ""
 
 
-async def _against_heads(store: Store, chain: str, heads: dict[int, str], end: int) -> list[Broken]:
+async def _against_heads(
+    store: Store, chain: str, heads: dict[int, str], end: int, cut: Head
+) -> list[Broken]:
     for number, hash in sorted(heads.items()):
+        if number < cut.number or (number, hash) == (cut.number, cut.hash):
+            continue  # gone with what was pruned
+        if number == cut.number:
+            return [Broken(chain, number, "is not the block that was there before")]
         if number > end:
             return [Broken(chain, end + 1, f"missing; the chain went on to block {number}")]
         (block,) = await store.read_log(chain, number - 1, 1)
@@ -115,8 +132,7 @@ async def _against_heads(store: Store, chain: str, heads: dict[int, str], end: i
     return []
 
 
-async def blocks_of(store: Store, chain: str) -> AsyncIterator[Block]:
-    after = 0
+async def blocks_of(store: Store, chain: str, after: int = 0) -> AsyncIterator[Block]:
     while page := await store.read_log(chain, after, _BLOCKS):
         for block in page:
             yield block

@@ -57,6 +57,10 @@ class Notifier:
         self._follower = Follower(store, KIND, self._tell)
         self._resume_at = 0.0
 
+    async def done(self, chain: str) -> int:
+        """The number of the block up to which notices of a chain are told."""
+        return await self._follower.done(chain)
+
     async def catch_up(self, most: int | None = None) -> int:
         await self.retry()
         return await self._follower.catch_up(most)

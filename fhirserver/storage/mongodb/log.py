@@ -84,6 +84,10 @@ class Log:
         ).to_list()
         return [_block(document) for document in documents]
 
+    async def drop(self, chain: str, through: int) -> int:
+        result = await self._log.delete_many({"chain": chain, "number": {"$lte": through}})
+        return int(result.deleted_count)
+
     async def heads(self) -> list[Head]:
         found: list[Head] = []
         chain = ""

@@ -267,6 +267,10 @@ class MongoStore:
     async def append_log(self, records: Sequence[bytes]) -> None:
         await self._log.append(records)
 
+    async def drop_log(self, chain: str, through: int) -> int:
+        with reaching():
+            return await self._log.drop(chain, through)
+
     async def log_heads(self) -> list[Head]:
         with reaching():
             return await self._log.heads()

@@ -58,6 +58,11 @@ def read(connection: apsw.Connection, chain: str, after: int, limit: int) -> lis
     return [Block(*row) for row in connection.execute(_READ, (chain, after, limit))]
 
 
+def drop(connection: apsw.Connection, chain: str, through: int) -> int:
+    connection.execute("DELETE FROM log WHERE chain=? AND number<=?", (chain, through))
+    return connection.changes()
+
+
 def heads(connection: apsw.Connection) -> list[Head]:
     """From chain to chain by the index: the log itself may be very long."""
     found: list[Head] = []

@@ -7,6 +7,7 @@ small budget of time; what exceeds it is done again in a reading thread, under t
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +120,8 @@ class SqliteStore:
     def _prepare(self) -> None:
         Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         schema.refuse_foreign(self._path)
+        # Only the server's own account may read it; what SQLite keeps beside it is made alike.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = connect(self._path, writer=True)
         try:
             schema.upgrade(connection, self._path)
@@ -325,6 +328,9 @@ class SqliteStore:
         (result,) = await self._writer.submit((partial(self._writer.log.append, records),))
         if result is not None:
             raise result
+
+    async def drop_log(self, chain: str, through: int) -> int:
+        return await self._write(log.drop, chain, through)
 
     async def log_heads(self) -> list[Head]:
         return await self._run(lambda reader: log.heads(reader.connection))

@@ -39,13 +39,13 @@ class Log:
         return [b for b in self.chains.get(chain, []) if b.number > after][:limit]
 
     async def put_grant(self, grant):
-        self.grants[grant.key] = grant
+        self.grants[grant.kind, grant.key] = grant
 
     async def get_grant(self, kind, key):
-        return self.grants.get(key)
+        return self.grants.get((kind, key))
 
     async def list_grants(self, kind):
-        return list(self.grants.values())
+        return [grant for (of, _), grant in self.grants.items() if of == kind]
 
 
 def batches(count, start=0):
@@ -155,8 +155,8 @@ async def test_kept_heads_only_grow():
     await store_heads(log)
     log.chains["a"].pop()
     await store_heads(log)
-    assert log.grants["a"].value.startswith(b"[3,")
-    assert isinstance(log.grants["a"], Grant)
+    assert log.grants["audit-head", "a"].value.startswith(b"[3,")
+    assert isinstance(log.grants["audit-head", "a"], Grant)
 
 
 @pytest.mark.parametrize(
