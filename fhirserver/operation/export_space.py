@@ -98,9 +98,7 @@ class _Stream:
 
 
 class _Archive:
-    def __init__(
-        self, ctx: Context, patient: str, language: str, counts: dict[str, int]
-    ) -> None:
+    def __init__(self, ctx: Context, patient: str, language: str, counts: dict[str, int]) -> None:
         self._ctx = ctx
         self._patient = patient
         self._language = language

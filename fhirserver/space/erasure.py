@@ -1,0 +1,165 @@
+"""Erasing a space for good: every version of everything in it, and the Binaries of its documents.
+
+A Task of code `erasure` says that it is to be done and that it was; it names the Patient by an
+identifier, holds nothing else of theirs, and stays with the audit trail. What is current goes at
+once; what had been deleted before is found by going through all commits, which a job does for
+all erasures that wait. Each step can be done again after an interruption.
+
+Source: CSP R.1111-36 (express request: within three months; closed: ten years).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from fhirserver.access.decision.build import all_of, token
+from fhirserver.access.decision.codes import ACT_CODE, CONSENT_SCOPE, OPT_OUT, PATIENT_PRIVACY
+from fhirserver.access.store import Selects
+from fhirserver.interaction.context import Draft
+from fhirserver.interaction.write import attempts, commit
+from fhirserver.model.dates import instant, microseconds
+from fhirserver.model.json import decode_stored
+from fhirserver.model.version import ABSENT
+from fhirserver.search.expression import Both, Compare, Kind, Match, Query, Updated
+from fhirserver.space import consents
+from fhirserver.space.codes import ERASED, ERASURE, TASK, reason
+from fhirserver.space.holdings import binaries, held, is_of, loose
+
+if TYPE_CHECKING:
+    from fhirserver.interaction.context import Context
+    from fhirserver.model.version import Version
+
+DAYS = 90  # the law gives three months
+_IS_ERASURE = token("code", ERASURE, system=TASK)
+_UNDER_WAY = token("status", "in-progress")
+_AT_ONCE = 500
+
+
+def _of(patient: str) -> Query:
+    named = Both((Compare("system", "eq", ERASED), Compare("code", "eq", patient)))
+    where = all_of(_IS_ERASURE, _UNDER_WAY, Match("identifier", Kind.TOKEN, named))
+    return Query(("Task",), where, count=2)
+
+
+async def order(ctx: Context, patient: str, why: str) -> Version:
+    """Record that a space is to be erased, once; the Task. `ctx`: the server's own."""
+
+    async def attempt() -> Version:
+        query = _of(patient)
+        found = (await ctx.store.search(query)).versions
+        if found:
+            return found[0]
+        now = ctx.clock()
+        task = {
+            "resourceType": "Task",
+            "identifier": [{"system": ERASED, "value": patient}],
+            "status": "in-progress",
+            "statusReason": reason(why),
+            "intent": "order",
+            "code": {"coding": [{"system": TASK, "code": ERASURE}]},
+            "authoredOn": instant(microseconds(now)),
+            "restriction": {"period": {"end": (now + timedelta(days=DAYS)).date().isoformat()}},
+        }
+        selects = (Selects(query, frozenset(), server=True),)
+        draft = Draft("POST", "Task", ctx.new_id(), task, ABSENT, server=True, selects=selects)
+        (version,) = await commit(ctx, [draft])
+        return version
+
+    return await attempts(ctx, attempt)
+
+
+async def close(ctx: Context, patient: str) -> None:
+    """Nothing more comes into the space."""
+
+    async def attempt() -> None:
+        version = await ctx.store.read("Patient", patient)
+        if version is None or version.content is None:
+            return
+        resource = decode_stored(version.content)
+        if resource.get("active") is True:
+            shut = {**resource, "active": False}
+            await commit(
+                ctx, [Draft("PUT", "Patient", patient, shut, version.version, server=True)]
+            )
+
+    await attempts(ctx, attempt)
+
+
+async def erase_current(ctx: Context, patient: str) -> int:
+    """Erase what the space holds now; how many resources that were."""
+    found = [version async for version in held(ctx, patient)]
+    carried = await binaries(ctx, found)
+    named = [(version.type, version.id) for version in found]
+    for start in range(0, len(named), _AT_ONCE):
+        await ctx.store.erase(named[start : start + _AT_ONCE])
+    free = await loose(ctx, carried)
+    for start in range(0, len(free), _AT_ONCE):
+        await ctx.store.erase(free[start : start + _AT_ONCE])
+    return len(named) + len(free)
+
+
+async def erase_due(ctx: Context) -> None:
+    """The job: finish every erasure that is under way."""
+    page = await ctx.store.search(Query(("Task",), all_of(_IS_ERASURE, _UNDER_WAY), count=1000))
+    if not page.versions:
+        return
+    waiting = {_patient_of(version): version for version in page.versions}
+    for patient in waiting:
+        await erase_current(ctx, patient)
+    await _sweep(ctx, set(waiting))
+    for version in waiting.values():
+        task = decode_stored(version.content or b"{}")
+        done = {**task, "status": "completed", "lastModified": instant(microseconds(ctx.clock()))}
+        await commit(ctx, [Draft("PUT", "Task", version.id, done, version.version, server=True)])
+
+
+async def _sweep(ctx: Context, patients: set[str]) -> None:
+    """Erase what had been deleted before: its past versions are still there."""
+    marks = {patient: f"Patient/{patient}".encode() for patient in patients}
+    gone: dict[tuple[str, str], list[Version]] = {}
+    async for version in ctx.store.changes():
+        if version.content is None:
+            continue
+        for patient, mark in marks.items():
+            if mark not in version.content and (version.type, version.id) != ("Patient", patient):
+                continue
+            if is_of(ctx, decode_stored(version.content), patient):
+                gone.setdefault((version.type, version.id), []).append(version)
+    if not gone:
+        return
+    kept = {(v.type, v.id) for v in await ctx.store.read_many(list(gone))}
+    dead = {identity: past for identity, past in gone.items() if identity not in kept}
+    carried = await binaries(ctx, [version for past in dead.values() for version in past])
+    await ctx.store.erase(list(dead))
+    await ctx.store.erase(await loose(ctx, carried))
+
+
+def _patient_of(version: Version) -> str:
+    task = decode_stored(version.content or b"{}")
+    return next(
+        (str(i.get("value")) for i in task.get("identifier", []) if i.get("system") == ERASED), ""
+    )
+
+
+async def order_expired(ctx: Context, years: int) -> None:
+    """Order the erasure of spaces that have been closed for so many years."""
+    now = ctx.clock()
+    since = microseconds(now) - int(timedelta(days=365.25 * years).total_seconds()) * 1_000_000
+    where = all_of(
+        token("status", "active"),
+        token("scope", PATIENT_PRIVACY, system=CONSENT_SCOPE),
+        token("category", OPT_OUT, system=ACT_CODE),
+        Updated(Compare("low", "lt", since)),
+    )
+    after: str | None = None
+    while True:
+        page = await ctx.store.search(Query(("Consent",), where, count=_AT_ONCE, after=after))
+        for version in page.versions:
+            category, patient = consents.choice_of(ctx, decode_stored(version.content or b"{}"))
+            if category == OPT_OUT and await consents.is_closed(ctx, patient):
+                await order(ctx, patient, "kept-long-enough")
+                await close(ctx, patient)
+        if page.next is None:
+            return
+        after = page.next
