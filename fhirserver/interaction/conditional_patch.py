@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fhirserver.errors import NotFound
+from fhirserver.interaction.conditional_reference import checked
 from fhirserver.interaction.context import Written
 from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.patch import patched_draft
 from fhirserver.interaction.select import conditional_query, select_one, selects
-from fhirserver.interaction.write import attempts, commit, validated
+from fhirserver.interaction.write import attempts, commit
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
@@ -32,7 +34,8 @@ async def conditional_patch(
             check_if_match(type, current.id, current, if_match)
         draft = patched_draft(current, patch)
         assert draft.resource is not None
-        issues = validated(ctx, draft.resource)
+        resource, issues = await checked(ctx, draft.resource)
+        draft = replace(draft, resource=resource)
         (version,) = await commit(ctx, [draft], [selects(query, current)])
         return Written("updated", version, issues)
 

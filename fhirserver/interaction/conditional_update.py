@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirserver.errors import Conflict, Invalid, Issue, MethodNotAllowed, PreconditionFailed
+from fhirserver.interaction.conditional_reference import checked
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.identity import check_id, check_type
 from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.select import conditional_query, select_one, selects
-from fhirserver.interaction.write import attempts, commit, validated
+from fhirserver.interaction.write import attempts, commit
 from fhirserver.model.version import ABSENT
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ async def conditional_update(
     """Update the one resource that `criteria` select, or create it when there is none."""
     ctx.store.demand("u", type)
     check_type(resource, type)
-    issues = validated(ctx, resource)
+    resource, issues = await checked(ctx, resource)
     query = conditional_query(ctx, type, criteria)
 
     async def attempt() -> Written:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fhirserver.interaction.conditional_reference import checked
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.identity import check_type
 from fhirserver.interaction.select import conditional_query, select_one, selects
-from fhirserver.interaction.write import attempts, commit, validated
+from fhirserver.interaction.write import attempts, commit
 from fhirserver.model.version import ABSENT
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ async def create(
     """
     ctx.store.demand("c", type)
     check_type(resource, type)
-    issues = validated(ctx, resource)
+    resource, issues = await checked(ctx, resource)
     if if_none_exist is None:
 
         async def attempt() -> Written:

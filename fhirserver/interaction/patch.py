@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fhirserver.errors import Invalid, Issue, UnsupportedMediaType
+from fhirserver.interaction.conditional_reference import checked
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.read import present
-from fhirserver.interaction.write import attempts, commit, validated
+from fhirserver.interaction.write import attempts, commit
 from fhirserver.model import patch_fhirpath, patch_json
 from fhirserver.model.json import decode_stored, decode_value
 
@@ -43,7 +44,8 @@ async def patch(
         current = present(type, id, current)
         draft = patched_draft(current, patch)
         assert draft.resource is not None
-        issues = validated(ctx, draft.resource)
+        resource, issues = await checked(ctx, draft.resource)
+        draft = replace(draft, resource=resource)
         (version,) = await commit(ctx, [draft])
         return Written("updated", version, issues)
 

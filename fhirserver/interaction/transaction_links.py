@@ -13,13 +13,13 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fhirserver.errors import Issue, MultipleMatches, PreconditionFailed
+from fhirserver.interaction.conditional_reference import conditional_references, the_one
 from fhirserver.interaction.select import conditional_query
 from fhirserver.model import references
 from fhirserver.search.evaluate import Candidate, Resources, matches
 
 if TYPE_CHECKING:
-    from fhirserver.interaction.context import Context, Resource
+    from fhirserver.interaction.context import Context
     from fhirserver.interaction.transaction_plan import Plan, Planned
 
 _AT_A_TIME = 50  # resources rewritten before other requests get their turn
@@ -50,7 +50,7 @@ async def settle_links(ctx: Context, plan: Plan) -> None:
         )
         if resource is not write.draft.resource:
             write.draft = replace(write.draft, resource=resource)
-        if mapping.noticed and (found := _conditional(ctx, resource)):
+        if mapping.noticed and (found := conditional_references(ctx, resource)):
             conditional.append((write, found))
         if number % _AT_A_TIME == 0:
             await asyncio.sleep(0)
@@ -66,17 +66,6 @@ def _base(full_url: str | None) -> str:
     if reference.kind != "absolute" or not reference.id:
         return ""
     return full_url[: -len(reference.literal) - 1]
-
-
-def _conditional(ctx: Context, resource: Resource) -> dict[str, references.Reference]:
-    """The conditional references of a resource, by their text."""
-    found = {}
-    for link in references.links(resource):
-        if link.type == "reference" and "?" in link.value:
-            reference = references.parse(link.value, ctx.local_bases)
-            if reference.kind == "conditional":
-                found[link.value] = reference
-    return found
 
 
 async def _resolve(
@@ -113,14 +102,7 @@ class _Resolver:
             for candidate in self._of_type(reference.type)
             if matches(query.where, candidate, _NOTHING_ELSE)
         ]
-        if len(ids) == 1:
-            return f"{reference.type}/{ids[0]}"
-        text = f"The conditional reference {reference.text[:200]} must select one resource, "
-        if ids:
-            raise MultipleMatches(text + "but it selects several.")
-        raise PreconditionFailed(
-            issues=(Issue("error", "not-found", text + "but it selects none."),)
-        )
+        return the_one(reference, ids)
 
     def _of_type(self, type: str) -> list[Candidate]:
         if type not in self._candidates:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirserver.errors import MethodNotAllowed, PreconditionFailed
+from fhirserver.interaction.conditional_reference import checked
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.identity import check_id, check_type
 from fhirserver.interaction.if_match import check_if_match
-from fhirserver.interaction.write import attempts, commit, validated
+from fhirserver.interaction.write import attempts, commit
 from fhirserver.model.version import ABSENT, ANY
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def update(
     ctx.store.demand("u", type)
     check_type(resource, type)
     check_id(resource, type, id)
-    issues = validated(ctx, resource)
+    resource, issues = await checked(ctx, resource)
 
     async def attempt() -> Written:
         current = await ctx.store.current(type, id)

@@ -105,22 +105,25 @@ class _Step(NamedTuple):
     what: str  # primitive, object, resource, div
     many: bool
     choice: str | None
+    place: int  # in the order of the type's elements
 
 
 @cache
 def _steps(type_name: str) -> dict[str, _Step]:
     steps = {}
+    places: dict[str, int] = {}
     for name, element in type_definition(type_name).elements.items():
+        place = places.setdefault(element.choice or name, len(places))
         if element.attribute:
             continue
         if element.type == "xhtml":
-            steps[xml_narrative.DIV] = _Step(name, "xhtml", "div", False, None)
+            steps[xml_narrative.DIV] = _Step(name, "xhtml", "div", False, None, place)
             continue
         if element.type == "Resource":
             what = "resource"
         else:
             what = "primitive" if element.primitive else "object"
-        steps[FHIR + name] = _Step(name, element.type, what, element.many, element.choice)
+        steps[FHIR + name] = _Step(name, element.type, what, element.many, element.choice, place)
     return steps
 
 
@@ -179,12 +182,17 @@ class _Reader:
     def _children(self, element: Element, type_: str, result: dict[str, Any], depth: int) -> None:
         steps = _steps(type_)
         choices: dict[str, str] = {}
+        reached, before = 0, ""
         for child in element:
             step = steps.get(child.tag)
             if step is None:
                 self._unknown(child, type_)
                 continue
-            name, child_type, what, many, choice = step
+            name, child_type, what, many, choice, place = step
+            if place < reached:
+                self.refuse(child, f"<{name}> must come before <{before}> in {type_}")
+            else:
+                reached, before = place, name
             if choice is not None and choices.setdefault(choice, name) != name:
                 self.refuse(child, f"{choice}[x] has more than one type here")
             if what == "primitive":
@@ -241,7 +249,7 @@ class _Reader:
         return None if type_ is None else self.read_resource(element[0], type_, depth)
 
     def _primitive(self, element: Element, step: _Step, result: dict[str, Any], depth: int) -> None:
-        name, type_, _, many, _ = step
+        name, type_, _, many, _, _ = step
         value: Any = None
         about: dict[str, Any] | None = None
         for key, text in element.items():

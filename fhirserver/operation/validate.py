@@ -56,7 +56,11 @@ async def validate(ctx: Context, call: Call) -> Resource:
     validator = cast("Validator", ctx.validator)
     wants_id = mode == "update" and call.id is None
     issues += validator.validate(
-        resource, mode="update" if wants_id else "create", recommendations=True
+        resource,
+        mode="update" if wants_id else "create",
+        # They are resolved when the resource is written, but not inside a Bundle.
+        conditional_references=_type_of(resource) != "Bundle",
+        recommendations=True,
     )
     issues += _unknown_profiles(resource)
     return _outcome(issues)
@@ -92,6 +96,10 @@ def _read(call: Call) -> _Request:
                 code="not-supported",
             )
     return request
+
+
+def _type_of(resource: Any) -> Any:
+    return resource.get("resourceType") if isinstance(resource, dict) else None
 
 
 def _mode(value: Any) -> str:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from fhirserver.rest.answer import Headers
 
-EXPOSED = b"ETag, Location, Content-Location, Last-Modified, X-Request-Id"
+EXPOSED = b"ETag, Location, Content-Location, Last-Modified, Preference-Applied, X-Request-Id"
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _ASKED = (
     b"Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, "

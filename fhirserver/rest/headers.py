@@ -20,7 +20,11 @@ class Prefer:
     """https://hl7.org/fhir/R4/http.html#ops: what to send back, and how strict to be."""
 
     returns: str | None = None  # minimal | representation | OperationOutcome
-    strict: bool = False
+    handling: str | None = None  # strict | lenient
+
+    @property
+    def strict(self) -> bool:
+        return self.handling == "strict"
 
 
 _RETURNS = {
@@ -28,21 +32,26 @@ _RETURNS = {
     "representation": "representation",
     "operationoutcome": "OperationOutcome",
 }
+_HANDLINGS = frozenset({"strict", "lenient"})
 
 
 @lru_cache(maxsize=128)
 def prefer(text: str) -> Prefer:
     """A Prefer header; what is not known in it is passed over, as HTTP wants."""
-    returns: str | None = None
-    strict = False
+    found: dict[str, str] = {}
     for item in text.replace(";", ",").split(","):
         name, _, value = item.partition("=")
-        name, value = name.strip().lower(), value.strip().strip('"').lower()
-        if name == "return":
-            returns = _RETURNS.get(value, returns)
-        elif name == "handling":
-            strict = value == "strict"
-    return Prefer(returns, strict)
+        # Of a preference given twice the first counts (RFC 7240, 2).
+        found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    handling = found.get("handling")
+    return Prefer(
+        _RETURNS.get(found.get("return", "")), handling if handling in _HANDLINGS else None
+    )
+
+
+def applied(name: str, value: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    """The header that tells of a preference that it was heeded (RFC 7240, 3)."""
+    return () if value is None else ((b"preference-applied", f"{name}={value}".encode()),)
 
 
 def none_match(text: str, version: int) -> bool:

@@ -11,12 +11,15 @@ from fhirserver.operation import OPERATIONS
 from fhirserver.operation.call import Call, File
 from fhirserver.rest.answer import Answer
 from fhirserver.rest.formats import FORM, JSON, XML
+from fhirserver.rest.outcome import outcome
 from fhirserver.rest.request import REPRESENTATION, parse_query
 from fhirserver.rest.searching import searchset_of
 
 if TYPE_CHECKING:
     from fhirserver.operation.call import Operation
     from fhirserver.rest.request import Request
+
+_DECODERS = {JSON: json.decode, XML: xml.decode}
 
 
 def operation_of(request: Request) -> Operation:
@@ -52,8 +55,13 @@ async def invoke(request: Request) -> Answer:
             if content_type.partition(";")[0].strip().lower() == FORM:
                 query += parse_query(request.form())
             else:
-                decoders = {JSON: json.decode, XML: xml.decode}
-                body = request.content(decoders=decoders)[1]
+                try:
+                    body = request.content(decoders=_DECODERS)[1]
+                except Invalid as error:
+                    if operation.code != "validate":
+                        raise
+                    # What the format's reader finds wrong in a resource is an issue of it.
+                    return Answer(200, json.encode(outcome(error.issues)))
         if body is not None and not isinstance(body, dict):
             raise Invalid("An operation's body is a resource")
     call = Call(

@@ -12,6 +12,7 @@ from fhirserver.interaction.search import search as search_interaction
 from fhirserver.model import json
 from fhirserver.rest import bundle
 from fhirserver.rest.answer import Answer
+from fhirserver.rest.headers import applied
 from fhirserver.rest.outcome import outcome
 from fhirserver.rest.representing import shown_part
 
@@ -67,7 +68,10 @@ async def _search(
         known = Understood(result.search, links, epoch)
         request.understood = known
     return Answer(
-        200, _searchset(request, result, known.links), touched=(*result.matches, *result.included)
+        200,
+        _searchset(request, result, known.links),
+        headers=applied("handling", request.prefer.handling),
+        touched=(*result.matches, *result.included),
     )
 
 

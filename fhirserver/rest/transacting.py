@@ -17,9 +17,10 @@ from fhirserver.model.dates import instant
 from fhirserver.rest import bundle
 from fhirserver.rest.answer import Answer
 from fhirserver.rest.auditing import access_of, accesses_of
+from fhirserver.rest.headers import applied
 from fhirserver.rest.outcome import gone_headers, issues_of, log_unexpected, outcome, status_of
 from fhirserver.rest.request import Request, decode_percent, parse_query
-from fhirserver.rest.writing import resource_of
+from fhirserver.rest.writing import context_of, resource_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,7 +45,7 @@ async def process_bundle(request: Request, perform: Perform) -> Answer:
     kind = posted.get("type")
     serve = _performer(request, perform)
     if kind == "transaction":
-        results = await transaction(request.ctx, posted, serve)
+        results = await transaction(context_of(request), posted, serve)
     elif kind == "batch":
         results = await batch(request.ctx, posted, serve)
     else:
@@ -62,7 +63,8 @@ async def process_bundle(request: Request, perform: Perform) -> Answer:
             if isinstance(result.answer, Answer)
             for access in result.answer.accesses or ()
         )
-    return Answer(200, content, accesses=accesses)
+    headers = applied("return", request.prefer.returns)
+    return Answer(200, content, headers=headers, accesses=accesses)
 
 
 def _performer(outer: Request, perform: Perform) -> Any:

@@ -41,7 +41,7 @@ def _judge(text: str, stated: str | None, targets: frozenset[str], scope: Scope)
     if reference.kind == "conditional" and not scope.conditional_references:
         return (
             "value",
-            f"{shown(text)} is a conditional reference, which stands in transactions only",
+            f"{shown(text)} is a conditional reference, which cannot stand here",
         )
     if reference.kind == "unknown":
         return "value", _unknown(text)

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/validation.html
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from fhirserver.errors import Invalid, Issue
@@ -18,6 +19,13 @@ class Validator:
 
     def __init__(self) -> None:
         self._acceptance = Acceptance(compile_validator())
+        self._advises = False
+
+    def advising(self) -> Validator:
+        """The same, but `check` gives the recommendations too, which takes its time."""
+        made = copy(self)
+        made._advises = True
+        return made
 
     def validate(
         self,
@@ -63,7 +71,12 @@ class Validator:
         self, resource: Any, *, mode: str = "create", conditional_references: bool = False
     ) -> list[Issue]:
         """Raise Invalid with every issue when `resource` has an error; else the warnings."""
-        issues = self.validate(resource, mode=mode, conditional_references=conditional_references)
+        issues = self.validate(
+            resource,
+            mode=mode,
+            conditional_references=conditional_references,
+            recommendations=self._advises,
+        )
         errors = [issue for issue in issues if issue.severity in ("fatal", "error")]
         if errors:
             raise Invalid(errors[0].diagnostics, issues=tuple(issues))

@@ -499,6 +499,163 @@ REST: dict[str, list[Step]] = {
         Step("POST Patient", 400, _narrative('<a href="&#1;javascript:x()">a</a>'), has=OUTCOME),
         Step("POST Patient", 400, _narrative('<a href=" java&#10;script:x()">a</a>'), has=OUTCOME),
     ],
+    "a conditional reference is resolved by any write": [
+        put(_patient()),
+        Step(
+            "POST Observation",
+            201,
+            _observation(subject={"reference": f"Patient?{MINE}"}),
+            has={"subject.reference": "Patient/TAG"},
+            keep={"id": "id"},
+        ),
+        Step(
+            "PUT Observation/<id>",
+            200,
+            _observation(id="<id>", subject={"reference": f"Patient?{MINE}"}, valueString="v"),
+            has={"subject.reference": "Patient/TAG", "valueString": "v"},
+        ),
+        Step(
+            f"PUT Observation?{MINE}",
+            200,
+            _observation(subject={"reference": f"Patient?{MINE}", "display": "P"}),
+            has={"subject.reference": "Patient/TAG", "id": "<id>"},
+        ),
+        Step(
+            "PATCH Observation/<id>",
+            200,
+            b'[{"op":"replace","path":"/subject","value":{"reference":"Patient?_id=TAG"}}]',
+            {"content-type": "application/json-patch+json"},
+            {"subject.reference": "Patient/TAG"},
+        ),
+        Step(
+            "POST ",
+            200,
+            _bundle(
+                "batch",
+                _entry(
+                    "PUT",
+                    "Observation/TAG-b",
+                    _observation(id="TAG-b", subject={"reference": f"Patient?{MINE}"}),
+                ),
+            ),
+            has={"entry.0.response.status": "201*"},
+        ),
+        Step("GET Observation/TAG-b", 200, has={"subject.reference": "Patient/TAG"}),
+        Step(
+            "PUT Observation/TAG-n",
+            412,
+            _observation(id="TAG-n", subject={"reference": "Patient?identifier=TAG-none"}),
+            has={**OUTCOME, "issue.0.code": "not-found"},
+        ),
+        Step(
+            "PUT Observation/TAG-n",
+            400,
+            _observation(id="TAG-n", subject={"reference": "Patient?unheard=TAG"}),
+            has=OUTCOME,
+        ),
+        Step(
+            "PUT Observation/TAG-n",
+            400,
+            _observation(id="TAG-n", subject={"reference": "Patient?_id=TAG"}, unheard=1),
+            has=OUTCOME,
+        ),
+        put(_patient(), "TAG-2"),
+        Step(
+            "PUT Observation/TAG-n",
+            412,
+            _observation(id="TAG-n", subject={"reference": f"Patient?{MINE}"}),
+            has={**OUTCOME, "issue.0.code": "multiple-matches"},
+        ),
+        Step("GET Observation/TAG-n", 404),
+    ],
+    "$validate tells of every error in its outcome": [
+        Step(
+            "POST Patient/$validate",
+            200,
+            b'<Patient xmlns="http://hl7.org/fhir"><unheard value="1"/></Patient>',
+            {"content-type": "application/fhir+xml"},
+            {**OUTCOME, "issue.0.severity": "error", "issue.0.expression.0": "Patient.unheard"},
+        ),
+        Step(
+            "POST Patient/$validate",
+            200,
+            b'<Patient xmlns="http://hl7.org/fhir"><birthDate value="2000"/>'
+            b'<active value="true"/></Patient>',
+            {"content-type": "application/fhir+xml"},
+            {**OUTCOME, "issue.0.severity": "error", "issue.0.expression.0": "Patient.active"},
+        ),
+        Step(
+            "POST Patient/$validate",
+            200,
+            _patient(unheard=1),
+            has={**OUTCOME, "issue.0.severity": "error", "issue.0.expression.0": "Patient.unheard"},
+        ),
+        Step(
+            "POST Observation/$validate",
+            200,
+            _observation(subject={"reference": "Patient?identifier=x"}),
+            has={**OUTCOME, "issue.0.severity": "warning"},
+            lacks=("issue.1",),
+        ),
+        Step(
+            "POST Patient/$validate",
+            400,
+            b"<Patient",
+            {"content-type": "application/fhir+xml"},
+            OUTCOME,
+        ),
+        Step("POST Patient/$validate", 400, b'{"resourceType":"Patient",', has=OUTCOME),
+        Step(
+            "POST Patient",
+            400,
+            b'<Patient xmlns="http://hl7.org/fhir"><birthDate value="2000"/>'
+            b'<active value="true"/></Patient>',
+            {"content-type": "application/fhir+xml"},
+            OUTCOME,
+        ),
+    ],
+    "a preference that was heeded is told": [
+        Step(
+            "PUT Patient/TAG",
+            201,
+            _patient(id="TAG"),
+            {"prefer": "return=minimal"},
+            {"@preference-applied": "return=minimal", "text": ""},
+        ),
+        Step(
+            "PUT Patient/TAG",
+            200,
+            _patient(id="TAG"),
+            {"prefer": "return=representation"},
+            {"@preference-applied": "return=representation", "resourceType": "Patient"},
+        ),
+        Step(
+            "PUT Observation/TAG",
+            201,
+            _observation(id="TAG"),
+            {"prefer": "return=OperationOutcome"},
+            {
+                **OUTCOME,
+                "@preference-applied": "return=OperationOutcome",
+                "issue.0.severity": "information",
+                "issue.1.severity": "warning",  # dom-6: a resource should have a narrative
+            },
+        ),
+        Step(
+            "POST ",
+            200,
+            _bundle("batch", _entry("PUT", "Observation/TAG", _observation(id="TAG"))),
+            {"prefer": "return=OperationOutcome"},
+            {"entry.0.response.outcome.issue.1.severity": "warning"},
+        ),
+        Step(
+            "GET Patient?_id=TAG",
+            200,
+            headers={"prefer": "handling=strict"},
+            has={"@preference-applied": "handling=strict", "entry#": 1},
+        ),
+        Step("DELETE Patient/TAG", 204, headers={"prefer": "return=minimal"}),
+    ],
     "errors carry an OperationOutcome": [
         Step("GET Patient/TAG", 404, has=OUTCOME),
         Step("GET Unheard/TAG", 404, has=OUTCOME),
@@ -678,6 +835,33 @@ TRANSACTION: dict[str, list[Step]] = {
             },
         ),
         Step("GET <pat>", 200, has={"link.0.other.reference": "Patient/*"}),
+    ],
+    "a link to what is not in the Bundle is left untouched": [
+        Step(
+            "POST ",
+            200,
+            _bundle(
+                "transaction",
+                _entry("POST", "Patient", _patient(), URN),
+                _entry(
+                    "POST",
+                    "Observation",
+                    _observation(
+                        subject={"reference": "urn:uuid:7c4f9a10-0000-4000-8000-000000000000"},
+                        performer=[{"reference": "Practitioner/TAG-elsewhere"}],
+                    ),
+                ),
+            ),
+            keep={"made": "entry.1.response.location"},
+        ),
+        Step(
+            "GET <made>",
+            200,
+            has={
+                "subject.reference": "urn:uuid:7c4f9a10-0000-4000-8000-000000000000",
+                "performer.0.reference": "Practitioner/TAG-elsewhere",
+            },
+        ),
     ],
     "a conditional reference selects one or fails": [
         put(_patient()),

@@ -66,12 +66,14 @@ def test_http_date():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", Prefer(None, False)),
-        ("return=minimal", Prefer("minimal", False)),
-        ("return=representation; handling=strict", Prefer("representation", True)),
-        ("handling=lenient, return=OperationOutcome", Prefer("OperationOutcome", False)),
-        ("respond-async, return=unheard-of", Prefer(None, False)),
-        ('return="minimal"', Prefer("minimal", False)),
+        ("", Prefer(None, None)),
+        ("return=minimal", Prefer("minimal", None)),
+        ("return=representation; handling=strict", Prefer("representation", "strict")),
+        ("handling=lenient, return=OperationOutcome", Prefer("OperationOutcome", "lenient")),
+        ("respond-async, return=unheard-of", Prefer(None, None)),
+        ("return=minimal, return=representation", Prefer("minimal", None)),
+        ("handling=loose", Prefer(None, None)),
+        ('return="minimal"', Prefer("minimal", None)),
     ],
 )
 def test_prefer(text, expected):
