@@ -52,9 +52,12 @@ def patient_of(fhir):
 
 
 def with_subject(resource, patient):
-    """Conditional references are for transactions; elsewhere the Patient stands itself."""
-    pattern = re.compile(r"Patient\?identifier=urn:oid:[0-9.]+(?:\|\d+)?")
-    return json.loads(pattern.sub(patient, json.dumps(resource)))
+    """Three examples lack the value of the identifier they name the Patient by, and a Bundle that
+    is stored as it is keeps no conditional references; in these the Patient stands itself."""
+    pattern = r"Patient\?identifier=urn:oid:[0-9.]+" + (
+        r"(?:\|\d+)?" if resource["resourceType"] == "Bundle" else r"(?![0-9.|])"
+    )
+    return json.loads(re.sub(pattern, patient, json.dumps(resource)))
 
 
 def send(fhir, resource):

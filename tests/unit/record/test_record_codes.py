@@ -31,7 +31,8 @@ def test_the_script_makes_the_tables_that_are_shipped(tmp_path):
     assert main([str(FRENCH), str(tmp_path)]) == 0
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     kept = shipped.folder("terminology") / "record"
-    assert made == {path.name: path.read_bytes() for path in kept.iterdir()}
+    assert made == {name: (kept / name).read_bytes() for name in made}
+    assert len(made) == 3
 
 
 def test_there_are_the_types_of_the_dmp_each_with_a_class():
