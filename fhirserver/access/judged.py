@@ -68,6 +68,9 @@ class JudgedStore:
     def demand(self, action: str, type: str) -> None:
         demand(self._rules, action, type)
 
+    def demand_holder(self, patient: str) -> None:
+        self._rules.explains(patient)
+
     async def explain(
         self, patient: str, professional: str, resource: tuple[str, str], mode: Mode
     ) -> list[Step]:

@@ -110,6 +110,12 @@ class PermittedStore:
             raise Forbidden("Only the citizen and who represents them may ask this.")
         return self._judged.explain(patient, professional, resource, mode)
 
+    def demand_holder(self, patient: str) -> None:
+        """Raises Forbidden or NotFound for whoever is neither the holder of this space nor
+        represents them by law; with no access control everybody may."""
+        if self._judged is not None:
+            self._judged.demand_holder(patient)
+
     def current(self, type: str, id: str) -> Awaitable[Version | None]:
         """The newest version of what is to be written: known by any action, not by `r` alone."""
         if self._judged is None:
