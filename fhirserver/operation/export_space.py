@@ -5,8 +5,8 @@ space is closed. `fhir/[type].ndjson` has what `$everything` gives and the Binar
 the documents as files, `index.html` a copy to read, `manifest.json` what there is. It is sent
 while it is made, so it takes the memory of one resource, however long the record is.
 
-Parameter `language`: `fr` (the default) or `en`. Source: CSP L.1111-13-1, EHDS (EU) 2025/327 art. 3,
-GDPR art. 20.
+Parameter `language`: `fr` (the default) or `en`. Source: CSP L.1111-13-1, EHDS (EU) 2025/327
+art. 3, GDPR art. 20.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import mimetypes
 import tempfile
 import zipfile
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fhirserver.errors import Invalid, NotFound
 from fhirserver.model import json, references
@@ -110,7 +110,7 @@ class _Archive:
         """The bytes of the archive, as they come to be."""
         made = self._ctx.clock()
         with (
-            zipfile.ZipFile(self._stream, "w", zipfile.ZIP_DEFLATED) as archive,  # type: ignore[arg-type]
+            zipfile.ZipFile(cast("Any", self._stream), "w", zipfile.ZIP_DEFLATED) as archive,
             tempfile.SpooledTemporaryFile(_IN_MEMORY) as readable,
         ):
             page = Page(readable, self._language, self._counts)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import uuid
 from datetime import date, timedelta
 
+import pytest
+import smart_browser
 from messaging_people import Person
+from over_http import database_in
 
+from fhirserver.space.due import open_due
 from fhirserver.space.key import ins_key
 
 REGISTRAR = "health-insurance"
 TASK = "http://fhirserver.example/CodeSystem/space-task"
 INS_TEST = "urn:oid:1.2.250.1.213.1.4.10"
 CORE = "https://hl7.fr/ig/fhir/core/StructureDefinition"
+#: Jobs are done when a test says so: `Insurance.until`.
+BY_HAND = {"registrars": REGISTRAR, "space_seconds": 3600}
 QUICK = {"registrars": REGISTRAR, "space_seconds": 0.1}
 
 
@@ -90,14 +96,12 @@ class Insurance(Person):
         assert answer.status_code == 200, answer.text[:500]
         return answer.json()
 
-    async def until(self, resource, seconds=10, **values):
-        """The resource once it has these values."""
-        for _ in range(int(seconds / 0.05)):
-            found = await self.now(resource)
-            if all(found.get(name) == value for name, value in values.items()):
-                return found
-            await asyncio.sleep(0.05)
-        raise AssertionError(found)
+    async def until(self, resource, **values):
+        """The resource once what is due is done; it has these values."""
+        await open_due(self.door.context)
+        found = await self.now(resource)
+        assert {name: found.get(name) for name in values} == values, found
+        return found
 
 
 async def insurance(door):
@@ -105,3 +109,19 @@ async def insurance(door):
     given = await app.backend("system/*.cruds")
     assert given.status_code == 200, given.text
     return Insurance(door, given.json()["access_token"])
+
+
+def database(engine, folder):
+    if engine == "sqlite":
+        return f"sqlite:///{folder}/space.db"
+    url = os.environ.get("FHIRSERVER_TEST_MONGODB")
+    if not url:
+        pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
+    return database_in(url, f"space_{uuid.uuid4().hex[:12]}")
+
+
+async def kept_door(engine, folder, **settings):
+    """A server on an empty store of `engine` with the sample people in it."""
+    door, lifespan = await smart_browser.open_door(database(engine, folder), **settings)
+    yield door
+    await smart_browser.close_door(door, lifespan)

@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import uuid
-from dataclasses import replace
 
 import pytest
 import smart_browser
 from access_door import consent
 from messaging_people import citizen, professional, said
-from over_http import database_in
 from smart_browser import CAMILLE
-from space_people import QUICK, insurance, newborn, opening, today, weeks_ago
+from space_people import (
+    BY_HAND,
+    QUICK,
+    database,
+    insurance,
+    kept_door,
+    newborn,
+    opening,
+    today,
+    weeks_ago,
+)
 
 from fhirserver.space.due import open_due
 
 
-def database(engine, folder):
-    if engine == "sqlite":
-        return f"sqlite:///{folder}/space.db"
-    url = os.environ.get("FHIRSERVER_TEST_MONGODB")
-    if not url:
-        pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
-    return database_in(url, f"space_{uuid.uuid4().hex[:12]}")
-
-
 @pytest.fixture(params=["sqlite", "mongodb"])
 async def door(request, tmp_path):
-    door, lifespan = await smart_browser.open_door(database(request.param, tmp_path), **QUICK)
-    yield door
-    await smart_browser.close_door(door, lifespan)
+    async for each in kept_door(request.param, tmp_path, **BY_HAND):
+        yield each
 
 
 @pytest.fixture
 async def pilot(tmp_path):
     phases = "31:2026-01-01,44:2026-01-01,80:2099-01-01,*:2099-06-01"
-    door, lifespan = await smart_browser.open_door(
-        database("sqlite", tmp_path), **QUICK, opening_phases=phases
-    )
-    yield door
-    await smart_browser.close_door(door, lifespan)
+    async for each in kept_door("sqlite", tmp_path, **BY_HAND, opening_phases=phases):
+        yield each
 
 
 async def test_a_space_opens_when_the_weeks_to_object_are_over(door):
@@ -56,7 +49,7 @@ async def test_a_space_opens_when_the_weeks_to_object_are_over(door):
     assert done["statusReason"]["coding"][0]["code"] == "weeks-over"
     opened = await insurer.now(patient)
     assert opened["active"] is True
-    await asyncio.sleep(0.4)  # further rounds of the job
+    await open_due(door.context)
     assert (await insurer.now(patient))["meta"]["versionId"] == "2"
 
 
@@ -65,8 +58,7 @@ async def test_within_the_weeks_it_waits(door):
     patient = await insurer.registers()
     task = await insurer.informs(patient)
     assert task["restriction"]["period"]["start"] == today().isoformat()
-    await asyncio.sleep(0.4)
-    assert (await insurer.now(task))["status"] == "requested"
+    await insurer.until(task, status="requested")
     assert "active" not in await insurer.now(patient)
     second = await insurer.informs(patient, weeks_ago(8), 422)
     assert "under way" in said(second)
@@ -170,9 +162,23 @@ async def test_a_state_that_has_ended_stays_and_weeks_are_not_shortened(door):
     await insurer.informs(patient)  # a new one after a withdrawn one
 
 
+async def test_the_server_does_it_by_itself(tmp_path):
+    door, lifespan = await smart_browser.open_door(database("sqlite", tmp_path), **QUICK)
+    try:
+        insurer = await insurance(door)
+        task = await insurer.informs(await insurer.registers(), weeks_ago(7))
+        for _ in range(200):
+            found = await insurer.now(task)
+            if found["status"] == "completed":
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(found)
+    finally:
+        await smart_browser.close_door(door, lifespan)
+
+
 async def test_many_workers_open_each_space_once(door):
     insurer = await insurance(door)
-    context = replace(door.context, server=None)
     made = []
     for number in range(6):
         patient = newborn() | {"id": f"due-{number}"}
@@ -182,7 +188,7 @@ async def test_many_workers_open_each_space_once(door):
         }
         await door.put(patient, task)
         made.append(patient)
-    await asyncio.gather(*(open_due(context) for _ in range(8)))
+    await asyncio.gather(*(open_due(door.context) for _ in range(8)))
     for patient in made:
         await insurer.until(patient | {"resourceType": "Task"}, status="completed")
         assert (await insurer.now(patient))["active"] is True
