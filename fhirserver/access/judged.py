@@ -18,6 +18,7 @@ from fhirserver.access.decision.binary import carried
 from fhirserver.access.decision.build import EVERYTHING, all_of, any_of, negate
 from fhirserver.access.decision.explain import explain
 from fhirserver.access.decision.guards import lowers
+from fhirserver.access.existence import bare, identity_asked
 from fhirserver.access.narrow import demand, forbidden, narrow, over
 from fhirserver.access.verdict import Judge
 from fhirserver.errors import Forbidden, NotFound
@@ -146,7 +147,18 @@ class JudgedStore:
         return found
 
     async def search(self, query: Query) -> Page:
-        return await self._store.search(narrow(query, self._rules))
+        page = await self._store.search(narrow(query, self._rules))
+        asked, open_ = identity_asked(query), self._rules.by_identifier()
+        if asked is None or open_ is None or not page.versions:
+            return page
+        seen = demand(self._rules, "s", "Patient")
+        versions = [
+            version
+            if await self._judge.permits(seen, version)
+            else bare(version, asked, await self._judge.permits(open_, version))
+            for version in page.versions
+        ]
+        return replace(page, versions=versions)
 
     async def included(self, query: Query) -> Page:
         return await self._store.search(narrow(query, self._rules, "r", lenient=True))

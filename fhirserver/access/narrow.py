@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from fhirserver.access.decision.build import NOTHING, all_of, any_of
-from fhirserver.access.decision.codes import INS
+from fhirserver.access.decision.build import EVERYTHING, NOTHING, all_of, any_of
+from fhirserver.access.existence import identity_asked
 from fhirserver.errors import Forbidden
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.search.expression import (
@@ -68,8 +68,8 @@ def narrow(query: Query, rules: Rules, action: str = "s", *, lenient: bool = Fal
     where = _bound(query.where, rules)
     if len(query.types) == 1 and not lenient:
         predicate = demand(rules, action, query.types[0])
-        if query.types == ("Patient",) and action == "s" and _by_identifier(query.where):
-            predicate = any_of(predicate, rules.by_identifier() or NOTHING)
+        if action == "s" and identity_asked(query) and rules.by_identifier() is not None:
+            predicate = EVERYTHING  # what of them is shown, the store sees to
         return replace(query, where=_and(where, predicate))
     types, predicate = over(rules, action, query.types)
     if types is None:
@@ -113,18 +113,6 @@ def _and(expression: Expression, predicate: Expression) -> Expression:
     if isinstance(predicate, Everything):
         return expression
     return All((expression, predicate))
-
-
-def _by_identifier(expression: Expression) -> bool:
-    """The query asks for one national identifier and no other Patient than its bearer."""
-    if isinstance(expression, All):
-        return any(_by_identifier(part) for part in expression.parts)
-    if not isinstance(expression, Match) or expression.param != "identifier":
-        return False
-    test = expression.test
-    parts = test.tests if isinstance(test, Both) else ()
-    equal = {p.field: p.value for p in parts if isinstance(p, Compare) and p.op == "eq"}
-    return equal.get("system") in INS and bool(equal.get("code"))
 
 
 def _bound(expression: Expression, rules: Rules) -> Expression:

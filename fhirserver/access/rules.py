@@ -27,7 +27,8 @@ class Rules(Protocol):
         """What of `type` the caller may know of by any action."""
 
     def by_identifier(self) -> Expression | None:
-        """Patients that may be found by their exact national identifier; None: by no rule."""
+        """What tells, of a Patient found by its exact national identifier, that the space is open;
+        None: nobody is found by it alone."""
 
     def may_label(self, type: str) -> Expression:
         """Resources whose labels the caller may lower."""

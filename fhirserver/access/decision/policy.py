@@ -20,6 +20,7 @@ from fhirserver.access.decision import (
     professional,
     publisher,
     shared,
+    space_open,
     traces,
 )
 from fhirserver.access.decision.build import (
@@ -82,13 +83,13 @@ class Policy:
         return any_of(*(each for each in found if each is not None))
 
     def by_identifier(self) -> Expression | None:
-        """Patients a caller may find by their national identifier alone, to feed their space."""
+        """That a space is open, for who may ask whether it exists, to feed it."""
         rights = self._panel
         if self.situation.caller.role not in self.situation.settings.existence_by_ins:
             return None
         if rights is None or not self._reaching("s", "Patient"):
             return None
-        return belongs("Patient", rights.feeds)
+        return space_open.expression(self.situation)
 
     def unscoped(self, action: str, type: str) -> Expression:
         """What the rules permit whatever the scopes, for `$explain-access` and guards."""
