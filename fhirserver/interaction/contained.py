@@ -10,12 +10,16 @@ in memory. What this cannot answer rightly is refused: criteria that reach to ot
 
 from __future__ import annotations
 
+import re
+import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fhirserver.access.store import InvalidCursor
 from fhirserver.errors import Invalid, NotSupported, TooCostly
+from fhirserver.interaction.search_page import read_page
 from fhirserver.model.json import decode_stored, encode
 from fhirserver.search.evaluate import Candidate, Resources, matches
 from fhirserver.search.expression import (
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from fhirserver.search.parse import Search
 
 _CHUNK = 100  # containers looked into at once
+_CURSOR = re.compile(r"~(?:([0-9]{1,18})~(-1|[0-9]{1,9})|~)~([A-Za-z0-9\-.]{0,64})~(.*)", re.DOTALL)
 _ALONE = Resources(())
 
 
@@ -64,14 +69,14 @@ async def search_contained(
     cursor = query.after
     if both and (cursor is None or not cursor.startswith("~")):
         try:
-            page = await ctx.store.search(query)
+            page = await read_page(ctx, query)
         except InvalidCursor as error:
             raise _foreign_cursor() from error
         if page.next is not None:
             return page.versions, page.next, total
         found, cursor = page.versions, None
         if len(found) >= query.count:
-            return found, "~0~", total
+            return found, _write_cursor(None, None), total
     inner, following = await _page(ctx, parsed, query, cursor, query.count - len(found))
     return found + inner, following, total
 
@@ -100,10 +105,31 @@ def _nodes(expression: Expression) -> Iterator[Expression]:
             pass
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a page ended with, so that the next goes on right behind it whatever is written
+    meanwhile: the key of a container, which stays when it changes; of a contained match also
+    its number there (-1: the container itself is the match) and its local id."""
+
+    key: int
+    number: int = -1
+    id: str = ""
+
+    def start(self, container: Version) -> int:
+        """The number of the contained resource from which on the container is still to come."""
+        key = int(container.key)
+        if key > self.key:
+            return 0
+        if key < self.key or self.number < 0:
+            return sys.maxsize
+        ids = [inner.get("id") for inner in _contained(container)]
+        return ids.index(self.id) + 1 if self.id in ids else self.number
+
+
 async def _page(
     ctx: Context, parsed: Search, query: Query, cursor: str | None, count: int
 ) -> tuple[list[Version], str | None]:
-    skip, after = _read_cursor(cursor)
+    place, after = _read_cursor(cursor)
     found: list[Version] = []
     looked = 0
     while True:
@@ -111,17 +137,22 @@ async def _page(
             page = await ctx.store.search(_containers(query, after))
         except InvalidCursor as error:
             raise _foreign_cursor() from error
-        here = [m for container in page.versions for m in _matches(ctx, parsed, query, container)]
-        room = count - len(found)
-        found += here[skip : skip + room]
-        if len(here) > skip + room:
-            return found, f"~{skip + room}~{after or ''}"
-        skip, after = 0, page.next
+        for container in page.versions:
+            start = 0 if place is None else place.start(container)
+            for number, match in _matches(ctx, parsed, query, container):
+                if max(number, 0) < start:
+                    continue
+                if len(found) >= count:
+                    return found, _write_cursor(place, after)
+                found.append(match)
+                id = match.id.partition("#")[2]
+                place = _Place(int(container.key), number, id)
         looked += len(page.versions)
+        after = page.next
         if after is None:
             return found, None
         if len(found) >= count or looked >= ctx.limits.estimate:
-            return found, f"~0~{after}"
+            return found, _write_cursor(None, after)
 
 
 async def _count(ctx: Context, parsed: Search, query: Query) -> int:
@@ -150,14 +181,20 @@ def _containers(query: Query, after: str | None) -> Query:
     return Query((), where, count=_CHUNK, after=after)
 
 
-def _matches(ctx: Context, parsed: Search, query: Query, container: Version) -> Iterator[Version]:
-    """What a container adds to the result: itself once, or each contained match."""
+def _matches(
+    ctx: Context, parsed: Search, query: Query, container: Version
+) -> Iterator[tuple[int, Version]]:
+    """What a container adds to the result: itself once, or each contained match with its
+    number."""
     resource = decode_stored(container.content or b"{}")
     if parsed.contained_type == "contained":
-        for inner in _contained_matches(ctx, query, resource):
+        for number, inner in _contained_matches(ctx, query, resource):
             # So that its fullUrl is the container's with the local id as fragment.
-            yield msgspec.structs.replace(
-                container, id=f"{container.id}#{inner.get('id', '')}", content=encode(inner)
+            yield (
+                number,
+                msgspec.structs.replace(
+                    container, id=f"{container.id}#{inner.get('id', '')}", content=encode(inner)
+                ),
             )
         return
     if parsed.contained == "both" and (not query.types or container.type in query.types):
@@ -165,19 +202,26 @@ def _matches(ctx: Context, parsed: Search, query: Query, container: Version) -> 
         if matches(query.where, candidate, _ALONE):
             return  # it is a match of its own
     for _ in _contained_matches(ctx, query, resource):
-        yield container
+        yield -1, container
         return
 
 
-def _contained_matches(ctx: Context, query: Query, resource: Resource) -> Iterator[Resource]:
-    for inner in resource.get("contained", []):
+def _contained(container: Version) -> list[Resource]:
+    found: list[Resource] = decode_stored(container.content or b"{}").get("contained", [])
+    return found
+
+
+def _contained_matches(
+    ctx: Context, query: Query, resource: Resource
+) -> Iterator[tuple[int, Resource]]:
+    for number, inner in enumerate(resource.get("contained", [])):
         type = inner.get("resourceType")
         if query.types and type not in query.types:
             continue
         if isinstance(query.where, Everything) or matches(
             query.where, _candidate(ctx, inner), _ALONE
         ):
-            yield inner
+            yield number, inner
 
 
 def _candidate(ctx: Context, resource: dict[str, Any]) -> Candidate:
@@ -186,14 +230,20 @@ def _candidate(ctx: Context, resource: dict[str, Any]) -> Candidate:
     )
 
 
-def _read_cursor(cursor: str | None) -> tuple[int, str | None]:
+def _write_cursor(place: _Place | None, after: str | None) -> str:
+    """`after`: the engine's cursor of the containers among which `place` is."""
+    shown = "~~" if place is None else f"{place.key}~{place.number}~{place.id}"
+    return f"~{shown}~{after or ''}"
+
+
+def _read_cursor(cursor: str | None) -> tuple[_Place | None, str | None]:
     if cursor is None:
-        return 0, None
-    start, _, rest = cursor.partition("~")
-    skip, tilde, after = rest.partition("~")
-    if start or not tilde or not skip.isascii() or not skip.isdecimal() or len(skip) > 9:
+        return None, None
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
         raise _foreign_cursor()
-    return int(skip), after or None
+    key, number, id, after = found.groups()
+    return _Place(int(key), int(number), id) if key else None, after or None
 
 
 def _foreign_cursor() -> Invalid:

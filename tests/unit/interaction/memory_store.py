@@ -78,9 +78,12 @@ class MemoryStore:
             except ValueError:
                 raise InvalidCursor from None
             places = [n for n, c in enumerate(found) if c.key == key]
-            if not places:
+            if places:
+                found = found[places[0] + 1 :]
+            elif key in self.keys.values() and not query.sort:
+                found = [c for c in found if c.key > key]  # it is deleted, or selected no more
+            else:
                 raise InvalidCursor
-            found = found[places[0] + 1 :]
         page = found[: query.count]
         more = query.count and len(found) > query.count
         return Page(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from memory_store import MemoryStore
 
@@ -368,6 +370,67 @@ async def test_contained_search_pages(containing, kind, which, count):
     assert seen == whole
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+@pytest.mark.parametrize("kind", ["container", "contained"])
+@pytest.mark.parametrize("which", ["true", "both"])
+async def test_pages_of_a_contained_search_give_each_match_once_whatever_is_written(
+    ctx, monkeypatch, chunk, kind, which
+):
+    monkeypatch.setattr(contained, "_CHUNK", chunk)
+    chance = random.Random(f"{chunk} {kind} {which}")
+
+    async def order(n, *drugs):
+        # Local ids stay with what they name, in whatever place it stands.
+        await put(
+            ctx,
+            "MedicationRequest",
+            f"r{n}",
+            status="active",
+            intent="order",
+            subject={"reference": "Patient/a"},
+            contained=[
+                {"resourceType": "Medication", "id": f"m{drug}", "code": {"text": "aspirin"}}
+                for drug in drugs
+            ],
+            medicationReference={"reference": f"#m{drugs[0]}"},
+            supportingInformation=[{"reference": f"#m{drug}"} for drug in drugs],
+        )
+
+    for n in range(8):
+        await order(n, 0, 1, 2)
+        await put(ctx, "Medication", f"own{n}", code={"text": "aspirin"})
+    gone = set()
+    asked = [ASPIRIN, ("_contained", which), ("_containedType", kind), ("_count", "2")]
+    seen, cursor = [], None
+    while True:
+        more = [("_cursor", cursor)] if cursor else []
+        result = await find(ctx, "Medication", *asked, *more)
+        seen += ids(result.matches)
+        cursor = result.next
+        if cursor is None:
+            break
+        n = chance.randrange(8)
+        match chance.randrange(4):
+            case 0 if len(gone) < 3:
+                await delete(ctx, "MedicationRequest", f"r{n}")
+                gone.add(f"MedicationRequest/r{n}")
+            case 1:
+                await order(8 + len(seen), 0, 1, 2)
+            case _ if f"MedicationRequest/r{n}" not in gone:
+                # One in front is new, the others move.
+                await order(n, 3, 0, 1, 2)
+            case _:
+                pass
+    assert len(seen) == len(set(seen))
+    alive = [f"MedicationRequest/r{n}" for n in range(8)]
+    alive = [one for one in alive if one not in gone]
+    if kind == "contained":
+        alive = [f"{one}#m{drug}" for one in alive for drug in range(3)]
+    if which == "both":
+        alive += [f"Medication/own{n}" for n in range(8)]
+    assert set(alive) <= set(seen)
+
+
 async def test_both_does_not_repeat_a_container_that_matches_itself(ctx):
     inner = {"resourceType": "Observation", "id": "i", **observation()}
     await put(
@@ -396,7 +459,9 @@ async def test_what_contained_search_cannot_answer_is_refused(containing, parame
         await find(containing, "Medication", parameter, ("_contained", "true"))
 
 
-@pytest.mark.parametrize("cursor", ["~", "~x~", "nonsense", "~1", "~-1~", "~0~nonsense"])
+@pytest.mark.parametrize(
+    "cursor", ["~", "~x~", "nonsense", "~1", "~-1~", "~~~~nonsense", "~x~1~~", "~1~x~~", "~1~1~#~"]
+)
 async def test_foreign_cursor_of_a_contained_search_is_invalid(containing, cursor):
     with pytest.raises(errors.Invalid):
         await find(containing, "Medication", ("_contained", "true"), ("_cursor", cursor))

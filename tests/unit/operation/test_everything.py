@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from fhirserver import errors
@@ -127,6 +129,34 @@ async def test_pages_stay_right_while_others_write(filled):
         seen += ids(result.matches) + ids(result.included)
         cursor = result.next
     assert seen == HELD + REFERENCED
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_each_resource_that_stays_comes_once_whatever_is_written(filled, seed):
+    chance = random.Random(seed)
+    whole = await run(filled)
+    before = set(ids(whole.matches) + ids(whole.included))
+    for n in range(20):
+        await put(filled, "Observation", f"more{n}", **observation("Patient/a", "2021"))
+        before.add(f"Observation/more{n}")
+    seen, cursor, gone = [], None, set()
+    while True:
+        more = [("_cursor", cursor)] if cursor else []
+        result = await run(filled, ("_count", "3"), *more)
+        seen += ids(result.matches) + ids(result.included)
+        cursor = result.next
+        if cursor is None:
+            break
+        n = chance.randrange(20)
+        if chance.random() < 0.2:
+            await delete(filled, "Observation", f"more{n}")
+            gone.add(f"Observation/more{n}")
+        else:
+            await put(filled, "Observation", f"more{n}", **observation("Patient/a", "2022"))
+            gone.discard(f"Observation/more{n}")
+        await put(filled, "Observation", f"late{len(seen)}", **observation("Patient/a", "2022"))
+    assert len(seen) == len(set(seen))
+    assert before - gone <= set(seen)
 
 
 async def test_type_filters_compartment_and_references(filled):
