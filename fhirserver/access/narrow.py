@@ -18,9 +18,7 @@ from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.search.expression import (
     All,
     AnyOf,
-    Both,
     Chain,
-    Compare,
     CompositeMatch,
     Everything,
     Has,

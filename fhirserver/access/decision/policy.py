@@ -30,7 +30,6 @@ from fhirserver.access.decision.build import (
     any_of,
     negate,
 )
-from fhirserver.access.decision.ownership import belongs
 from fhirserver.access.decision.tables import resource_types
 from fhirserver.access.scopes import granted
 from fhirserver.errors import FHIRError, Forbidden, NotFound
