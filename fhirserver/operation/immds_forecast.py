@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.diary.immunization.assess import assess
 from fhirserver.diary.immunization.current import settings_of
 from fhirserver.diary.immunization.recommendation import evaluations, recommendation
-from fhirserver.diary.immunization.record import circumstances, immunizations
+from fhirserver.diary.immunization.record import of_record
 from fhirserver.errors import Invalid, Issue, TooCostly, Unprocessable
 from fhirserver.interaction.read import read
 from fhirserver.model import parameters
@@ -91,8 +91,7 @@ async def _of_record(ctx: Context, type: str, id: str, call: Call) -> Resource:
         on = _date(parameter)
     version = await read(ctx, type, id)
     patient = decode_stored(version.content or b"{}")
-    given = await immunizations(ctx, id)
-    others = await circumstances(ctx, id)
+    given, others = await of_record(ctx, id)
     return _answer(ctx, patient, given, others, on, "Patient.birthDate")
 
 

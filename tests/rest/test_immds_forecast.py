@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from over_http import FHIR_JSON, outcome_of
 
 CIS = "urn:oid:1.2.250.1.213.2.3.1"
 HEXYON, PRIORIX, VARIVAX = "60645557", "61896473", "69201849"
+
+
+@pytest.fixture
+def fhir(fresh_server):
+    """A server of this module's own: each space has resources that the server computes."""
+    with httpx.Client(base_url=fresh_server.base_url, timeout=60) as client:
+        yield client
 
 
 def given(day, code=HEXYON, system=CIS, **elements):

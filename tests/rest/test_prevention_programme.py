@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import httpx
+import pytest
 from over_http import FHIR_JSON, outcome_of
 
 DEMO = "urn:oid:1.2.250.1.213.1.4.11"
+
+
+@pytest.fixture
+def fhir(fresh_server):
+    """A server of this module's own: each space has resources that the server computes."""
+    with httpx.Client(base_url=fresh_server.base_url, timeout=60) as client:
+        yield client
 
 
 def post(fhir, resource):

@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.diary.days import look_at_days
+from fhirserver.diary.immunization.assess import assess
 from fhirserver.diary.immunization.codes import (
     INDICATION,
     NATIONAL_IDENTITIES,
     RECOMMENDATION_IDENTIFIER,
 )
 from fhirserver.diary.immunization.person import observation_codes
-from fhirserver.diary.immunization.recommendation import recommendation_of
-from fhirserver.diary.immunization.record import circumstances, immunizations
+from fhirserver.diary.immunization.recommendation import kept, recommendation
+from fhirserver.diary.immunization.record import of_record
 from fhirserver.diary.kept import bring_current, guard, keep, open_to_all, patients_of
 from fhirserver.interaction.service import Job, follow
 from fhirserver.model.json import decode_stored
@@ -42,12 +43,11 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
     async def make(server: Context, resource: Resource) -> Resource | None:
         if not has_national_identity(resource):
             return None
-        given = open_to_all(await immunizations(server, patient))
-        others = open_to_all(await circumstances(server, patient))
+        given, others = await of_record(server, patient)
+        today, settings = server.clock().date(), settings_of(ctx)
         try:
-            return recommendation_of(
-                resource, given, others, server.clock().date(), settings_of(ctx)
-            )
+            found = assess(resource, open_to_all(given), open_to_all(others), today, settings)
+            return recommendation(kept(found), resource)
         except ValueError:  # no birth date that can be read
             return None
 

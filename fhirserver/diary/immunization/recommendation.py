@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/immunizationevaluation.html)."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from typing import Any
@@ -17,10 +18,13 @@ from fhirserver.diary.immunization.calendar import Series, Settings
 from fhirserver.diary.immunization.evaluate import Judged, Track
 from fhirserver.diary.immunization.forecast import Forecast
 from fhirserver.diary.immunization.history import Resource, Vaccination
+from fhirserver.diary.immunization.period import period
 from fhirserver.diary.immunization.products import Products
 from fhirserver.model import shipped
 
 Json = dict[str, Any]
+
+_HORIZON = period("5y")
 
 #: Our status -> code of the base value set, code of ImmDS.
 _STATUS = {
@@ -71,6 +75,19 @@ def recommendation_of(
     `conditions`: Conditions, Observations and AllergyIntolerances.
     """
     return recommendation(assess(patient, immunizations, conditions, on, settings), patient)
+
+
+def kept(assessment: Assessment) -> Assessment:
+    """The assessment without what asks nothing of the person for years: what is stored for each
+    space is short, the whole is there to be asked for."""
+    horizon = _HORIZON.after(assessment.on)
+    near = tuple(
+        (forecast, track)
+        for forecast, track in assessment.forecasts
+        if forecast.status not in ("aged-out", "not-recommended")
+        and (forecast.recommended is None or track.valid or forecast.recommended < horizon)
+    )
+    return replace(assessment, forecasts=near or assessment.forecasts)
 
 
 def recommendation(assessment: Assessment, patient: Resource) -> Json:
@@ -126,8 +143,7 @@ def _recommendation(assessment: Assessment, forecast: Forecast, track: Track) ->
     criteria = [_criterion(code, day) for code, day in dated if day is not None and day < date.max]
     if criteria:
         found["dateCriterion"] = criteria
-    line = assessment.calendar.lines[forecast.line]
-    found["description"] = f"{line['text']} [{line['source']}]"
+    found["description"] = f"{assessment.calendar.lines[forecast.line]['text']} [{forecast.line}]"
     course = f": {forecast.course}" if forecast.course else ""
     found["series"] = f"{forecast.series.name}{course}"
     if forecast.number is not None:

@@ -12,43 +12,38 @@ from fhirserver.model.json import decode_stored
 from fhirserver.search.expression import Query
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from fhirserver.interaction.context import Context
     from fhirserver.search.expression import Expression
 
-_PAGE = 200
-_MOST = 5000  # resources of one type; far more than a life has
+    Json = dict[str, Any]
+
+_PAGE = 500
+_MOST = 10_000  # far more than a life has
 
 
-async def immunizations(ctx: Context, patient: str) -> list[dict[str, Any]]:
-    return [found async for found in resources_of(ctx, "Immunization", of_patient(patient))]
-
-
-async def circumstances(ctx: Context, patient: str) -> list[dict[str, Any]]:
-    """Conditions, allergies, and the Observations that can change a forecast."""
-    found = [c async for c in resources_of(ctx, "Condition", of_patient(patient))]
-    found += [a async for a in resources_of(ctx, "AllergyIntolerance", of_patient(patient))]
-    where = all_of(of_patient(patient), token("code", *observation_codes(), *indications()))
-    found += [o async for o in resources_of(ctx, "Observation", where)]
-    return found
+async def of_record(ctx: Context, patient: str) -> tuple[list[Json], list[Json]]:
+    """Immunizations; and Conditions, allergies and the Observations that can change a forecast."""
+    types = ("Immunization", "Condition", "AllergyIntolerance")
+    found = await resources_of(ctx, types, of_patient(patient))
+    codes = token("code", *observation_codes(), *indications())
+    found += await resources_of(ctx, ("Observation",), all_of(of_patient(patient), codes))
+    given = [one for one in found if one["resourceType"] == "Immunization"]
+    return given, [one for one in found if one["resourceType"] != "Immunization"]
 
 
 def of_patient(patient: str) -> Expression:
     return refers("patient", (("Patient", patient),))
 
 
-async def resources_of(ctx: Context, type: str, where: Expression) -> AsyncIterator[dict[str, Any]]:
-    """Every resource of a type that is selected, as far as the caller may see."""
-    query = Query((type,), where, count=_PAGE)
-    seen = 0
+async def resources_of(ctx: Context, types: tuple[str, ...], where: Expression) -> list[Json]:
+    """Every resource of the types that is selected, as far as the caller may see."""
+    query = Query(types, where, count=_PAGE)
+    found: list[Json] = []
     while True:
         page = await ctx.store.search(query)
-        for version in page.versions:
-            yield decode_stored(version.content or b"{}")
-        seen += len(page.versions)
+        found += [decode_stored(version.content or b"{}") for version in page.versions]
         if page.next is None:
-            return
-        if seen >= _MOST:
-            raise TooCostly(f"The record has more than {_MOST} resources of type {type}.")
+            return found
+        if len(found) >= _MOST:
+            raise TooCostly(f"The record has more than {_MOST} resources to look at.")
         query = replace(query, after=page.next)

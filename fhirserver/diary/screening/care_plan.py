@@ -99,9 +99,8 @@ def _activity(rules: Programme, planned: Planned) -> Json:
         detail["scheduledPeriod"] = {"start": planned.start.isoformat()}
         if planned.end is not None and planned.end < date.max:
             detail["scheduledPeriod"]["end"] = planned.end.isoformat()
-    line = rules.lines[planned.line]
     form = f" Health certificate {planned.certificate}." if planned.certificate else ""
-    detail["description"] = f"{line['text']}{form} [{line['source']}]"
+    detail["description"] = f"{rules.lines[planned.line]['text']}{form} [{planned.line}]"
     found: Json = {}
     if planned.closed_by is not None and planned.closed_by.reference:
         found["outcomeReference"] = [{"reference": planned.closed_by.reference}]

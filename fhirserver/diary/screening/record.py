@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.access.decision.build import all_of, any_of, token
 from fhirserver.diary.immunization.person import indications, observation_codes
 from fhirserver.diary.immunization.record import of_patient, resources_of
+from fhirserver.diary.screening.events import TYPES
 from fhirserver.diary.screening.programme import programme
 
 if TYPE_CHECKING:
@@ -14,21 +15,14 @@ if TYPE_CHECKING:
 
 
 async def of_record(ctx: Context, patient: str) -> list[dict[str, Any]]:
-    """Conditions, Procedures, and what has one of the codes or forms the programme knows."""
+    """Conditions, and what has one of the codes or forms the programme knows."""
     rules = programme()
-    codes = tuple(sorted({code for _, code in rules.tests}))
-    looked_at = (*codes, *observation_codes(), *indications())
-    wanted = {
-        "Condition": None,
-        "Procedure": None,
-        "Observation": token("code", *looked_at),
-        "DiagnosticReport": token("code", *codes),
-        "DocumentReference": any_of(token("type", *codes), token("format", *sorted(rules.formats))),
-        "Composition": token("type", *codes),
-        "Encounter": token("type", *codes),
-    }
-    found = []
-    for type, where in wanted.items():
-        selected = of_patient(patient) if where is None else all_of(of_patient(patient), where)
-        found += [resource async for resource in resources_of(ctx, type, selected)]
-    return found
+    tests = sorted({code for _, code in rules.tests})
+    instead = sorted({code for item in rules.items for _, code in item.instead})
+    coded = any_of(
+        token("code", *tests, *instead, *observation_codes(), *indications()),
+        token("type", *tests),
+        token("format", *sorted(rules.formats)),
+    )
+    found = await resources_of(ctx, ("Condition",), of_patient(patient))
+    return found + await resources_of(ctx, TYPES, all_of(of_patient(patient), coded))
