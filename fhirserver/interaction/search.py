@@ -74,7 +74,11 @@ async def search(
     query = parsed.query if cursor is None else replace(parsed.query, after=cursor)
     by_type = by_type and not query.sort and parsed.contained == "false"
     if compartment is not None and by_type:
-        parts = [_inside(ctx, replace(query, types=(type,)), compartment) for type in query.types]
+        # As in a search of several types, those out of the caller's reach are left out.
+        reached = [type for type in query.types if ctx.store.reaches("s", type)]
+        if not reached:
+            ctx.store.demand("s", query.types[0])
+        parts = [_inside(ctx, replace(query, types=(type,)), compartment) for type in reached]
     elif compartment is not None:
         query = _inside(ctx, query, compartment)
     issues = _ignored(parsed)

@@ -71,6 +71,9 @@ class Door:
             entries = self.entries(resource)
             await self.store.commit([Change("PUT", type, id, content(resource, id), entries)])
 
+    async def delete(self, type, id) -> None:
+        await self.store.commit([Change("DELETE", type, id, None, ())])
+
     async def events(self) -> list[dict]:
         """Every AuditEvent of what was recorded until now, oldest first."""
         subjects = Subjects(self.registry, (BASE,))
