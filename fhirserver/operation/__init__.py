@@ -20,6 +20,7 @@ from fhirserver.operation.mark_read import mark_read
 from fhirserver.operation.meta import meta, meta_add, meta_delete
 from fhirserver.operation.prevention_programme import prevention_programme
 from fhirserver.operation.reindex import reindex, reindex_status
+from fhirserver.operation.summary import summary
 from fhirserver.operation.thread import thread
 from fhirserver.operation.validate import validate
 
@@ -184,6 +185,14 @@ OPERATIONS: dict[str, Operation] = {
             get=False,
         ),
         Operation("reindex-status", reindex_status, _OWN + "reindex-status", system=True),
+        Operation(
+            "summary",
+            summary,
+            "http://hl7.org/fhir/uv/ips/OperationDefinition/summary",
+            type=True,
+            instance=True,
+            types=frozenset({"Patient"}),
+        ),
         Operation(
             "thread",
             thread,

@@ -38,6 +38,16 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """A resource made of stored ones, which are `versions`: the audit tells that they were sent.
+    `stored`: the version it was stored as, if it was."""
+
+    resource: Resource
+    versions: tuple[Version, ...] = ()
+    stored: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """An operation the server has.
 
@@ -47,7 +57,7 @@ class Operation:
     """
 
     code: str
-    run: Callable[[Context, Call], Awaitable[Resource | Version | SearchResult | File]]
+    run: Callable[[Context, Call], Awaitable[Resource | Version | SearchResult | File | Made]]
     definition: str
     system: bool = False
     type: bool = False

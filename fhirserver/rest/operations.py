@@ -8,7 +8,7 @@ from fhirserver.errors import Invalid, NotFound, NotSupported
 from fhirserver.model import json, xml
 from fhirserver.model.version import Version
 from fhirserver.operation import OPERATIONS
-from fhirserver.operation.call import Call, File
+from fhirserver.operation.call import Call, File, Made
 from fhirserver.rest.answer import Answer
 from fhirserver.rest.formats import FORM, JSON, XML
 from fhirserver.rest.outcome import outcome
@@ -83,9 +83,21 @@ async def invoke(request: Request) -> Answer:
         )
     if isinstance(result, Version):
         return Answer(200, result.content, result)
+    if isinstance(result, Made):
+        return _made(request, result)
     if isinstance(result, dict):
         return Answer(200, json.encode(result))
     path = "/".join((request.ctx.base_url, *request.segments))
     return Answer(
         200, searchset_of(request, result, path), touched=(*result.matches, *result.included)
+    )
+
+
+def _made(request: Request, made: Made) -> Answer:
+    location = None
+    if made.stored is not None:
+        stored = made.stored
+        location = f"{request.ctx.base_url}/{stored.type}/{stored.id}/_history/{stored.version}"
+    return Answer(
+        200, json.encode(made.resource), made.stored, location=location, touched=made.versions
     )

@@ -1,0 +1,2 @@
+"""The medical profile: what a record says of a person beside its documents
+(docs/medical-profile.md)."""
