@@ -28,11 +28,13 @@ from fhirserver.auth import bearer
 from fhirserver.auth.configuration import Configuration
 from fhirserver.conformance.registry import Registry
 from fhirserver.interaction.append_only import AppendOnlyBehaviour
+from fhirserver.interaction.capabilities import Hosting
 from fhirserver.interaction.carer_limits import CarerLimitBehaviour
 from fhirserver.interaction.context import Context, Limits
 from fhirserver.interaction.mask_by_default import MaskByDefaultBehaviour
 from fhirserver.interaction.search_parameter import SearchParameterBehaviour
 from fhirserver.interaction.service import work
+from fhirserver.model import outside
 from fhirserver.operation.reindex import resume as resume_reindex
 from fhirserver.operation.reindex import stop as stop_reindex
 from fhirserver.rest.cors import CrossOrigin
@@ -266,6 +268,11 @@ def build(settings: Settings) -> Dispatcher:
             cors=smart or bool(origins),
             security="" if smart else "Open: no authorization (--auth off)",
             oauth=_oauth_uris(configuration) if smart else (),
+            hosting=Hosting(
+                settings.hosting_country,
+                settings.outside_hosts,
+                settings.outside_enforced,
+            ),
         ),
         path=PATH,
         admit=admit if smart else None,
@@ -274,6 +281,11 @@ def build(settings: Settings) -> Dispatcher:
 
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        before = outside.allow(
+            frozenset(map(outside.host_of, settings.outside_hosts))
+            if settings.outside_enforced
+            else None
+        )
         await store.open()
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -325,6 +337,7 @@ def build(settings: Settings) -> Dispatcher:
             authorization.clear()
             admitting.clear()
             await store.close()
+            outside.allow(before)
 
     def pages() -> Any:
         async def permitted(context: Context, caller: Caller) -> Context:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -259,6 +260,16 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="How often spaces that are due are opened or erased"
     )
 
+    # Where data is kept, and whom the server calls
+    hosting_country: str = Field(
+        default="FR", pattern="^[A-Z]{2}$", description="Country the data is kept in (ISO 3166)"
+    )
+    outside_hosts: Names = Field(
+        default=(),
+        description="Hosts outside this machine that the server may call (identity providers, keys, "
+        "mail, database …), comma-separated. Enforced in production, or when set",
+    )
+
     # What it says of itself
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level of what is logged"
@@ -290,7 +301,7 @@ class Settings(BaseSettings):
             ip_network(network, strict=False)
         return value
 
-    @field_validator("registrars", "opening_phases", mode="before")
+    @field_validator("registrars", "opening_phases", "outside_hosts", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         if isinstance(value, str):
@@ -390,7 +401,46 @@ class Settings(BaseSettings):
             )
         if self.default_count > self.max_count:
             found.append("default_count is larger than max_count.")
-        return found
+        return found + self._outside_problems()
+
+    @property
+    def outside_enforced(self) -> bool:
+        """Whether the server calls listed hosts only."""
+        return self.environment == "production" or bool(self.outside_hosts)
+
+    @property
+    def outside(self) -> dict[str, str]:
+        """The hosts beyond this machine that these settings name, each with the setting."""
+        from fhirserver.auth.identity.provider import read_providers
+        from fhirserver.model.outside import host_of, is_within
+
+        named: dict[str, str] = dict.fromkeys(self.fetch_hosts, "fetch_hosts")
+        for name in ("mail_server", "mssante_server", "antivirus"):
+            value = getattr(self, name)
+            if value and "://" in value:
+                named[value] = name
+        if self.database.startswith("mongodb"):
+            hosts = urlsplit(self.database).netloc.rpartition("@")[2]
+            named |= dict.fromkeys(hosts.split(","), "database")
+        if self.identity_providers:
+            try:
+                providers = read_providers(Path(self.identity_providers))
+            except ValueError:
+                providers = ()  # the start says what is wrong with the file
+            named |= {provider.issuer: "identity_providers" for provider in providers}
+        return {host_of(each): why for each, why in named.items() if not is_within(each)}
+
+    def _outside_problems(self) -> list[str]:
+        if not self.outside_enforced:
+            return []
+        from fhirserver.model.outside import host_of
+
+        allowed = {host_of(host) for host in self.outside_hosts}
+        return [
+            f"{setting} names {host}, which is not among outside_hosts: the server may not call it."
+            for host, setting in self.outside.items()
+            if host not in allowed
+        ]
 
     @property
     def fhir_url(self) -> str:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from fhirserver.model.outside import OutsideRefused, reach
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -101,6 +103,10 @@ class Fetcher:
 
     async def _fetch(self, url: str) -> tuple[Any, int]:
         host, port, address = await self.address(url)
+        try:
+            reach(host)
+        except OutsideRefused as error:
+            raise Refused(str(error)) from None
         parts = urlsplit(url)
         literal = f"[{address}]" if ":" in address else address
         target = f"https://{literal}:{port}{parts.path or '/'}"

@@ -7,6 +7,7 @@ what the store can do. Nothing in it is typed by hand that a test does not try.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fhirserver import __version__
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 
     from fhirserver.interaction.context import Context, Resource
 
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """`country`: where the data is kept (ISO 3166); `outside`: hosts the server may call; `kept`:
+    it calls no others."""
+
+    country: str
+    outside: tuple[str, ...] = ()
+    kept: bool = True
+
+
+_HOSTING_COUNTRY = "http://fhirserver.example/StructureDefinition/hosting-country"
+_OUTSIDE_HOST = "http://fhirserver.example/StructureDefinition/outside-host"
 MODES = ("full", "normative", "terminology")
 FORMATS = (
     "application/fhir+json",
@@ -93,6 +106,7 @@ def capabilities(
     cors: bool = False,
     security: str = "",
     oauth: tuple[tuple[str, str], ...] = (),
+    hosting: Hosting | None = None,
 ) -> Resource:
     """The CapabilityStatement; with mode `normative` only its normative types, with mode
     `terminology` the TerminologyCapabilities."""
@@ -116,7 +130,7 @@ def capabilities(
         rest["operation"] = on_system
     return {
         "resourceType": "CapabilityStatement",
-        **_head(ctx),
+        **_head(ctx, hosting),
         "fhirVersion": "4.0.1",
         "format": list(FORMATS),
         "patchFormat": list(PATCH_FORMATS),
@@ -124,8 +138,10 @@ def capabilities(
     }
 
 
-def _head(ctx: Context) -> dict[str, Any]:
+def _head(ctx: Context, hosting: Hosting | None) -> dict[str, Any]:
     implementation: dict[str, Any] = {"description": "FHIR R4 server"}
+    if hosting is not None:
+        implementation = _hosted(hosting)
     head: dict[str, Any] = {}
     if ctx.base_url:
         implementation["url"] = ctx.base_url
@@ -141,6 +157,17 @@ def _head(ctx: Context) -> dict[str, Any]:
         "software": {"name": "fhirserver", "version": __version__},
         "implementation": implementation,
     }
+
+
+def _hosted(hosting: Hosting) -> dict[str, Any]:
+    """Where the data is kept, and whom the server calls."""
+    called = ", ".join(hosting.outside) or "no other host"
+    if not hosting.kept:
+        called += " (not enforced: development)"
+    country = {"url": _HOSTING_COUNTRY, "valueCode": hosting.country}
+    hosts = [{"url": _OUTSIDE_HOST, "valueString": host} for host in hosting.outside]
+    text = f"FHIR R4 server, hosted in {hosting.country}; it calls {called}"
+    return {"extension": [country, *hosts], "description": text}
 
 
 def _security(cors: bool, text: str, oauth: tuple[tuple[str, str], ...]) -> dict[str, Any]:
@@ -229,4 +256,4 @@ def _operations(operations: Iterable[Operates]) -> list[dict[str, str]]:
 def _terminology(ctx: Context) -> Resource:
     """https://hl7.org/fhir/R4/terminologycapabilities.html: value sets are checked on write; no
     terminology operation is offered yet."""
-    return {"resourceType": "TerminologyCapabilities", **_head(ctx), "lockedDate": False}
+    return {"resourceType": "TerminologyCapabilities", **_head(ctx, None), "lockedDate": False}

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from fhirserver.errors import Unavailable
+from fhirserver.model.outside import reach
 from fhirserver.record.content import refusal
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ async def _run(command: str, body: bytes) -> bool:
 
 async def _ask_daemon(url: str, body: bytes) -> bool:
     parts = urlsplit(url)
+    reach(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 3310)
     try:
         writer.write(b"zINSTREAM\0")

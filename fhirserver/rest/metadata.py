@@ -42,6 +42,7 @@ async def capabilities(request: Request) -> Answer:
             cors=request.facts.cors,
             security=request.facts.security,
             oauth=request.facts.oauth,
+            hosting=request.facts.hosting,
         )
         content = json.encode(resource)
         # Not the date: the statement of another process, or after a restart, is the same one.

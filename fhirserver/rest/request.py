@@ -14,6 +14,7 @@ from fhirserver.rest.headers import Prefer, prefer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fhirserver.interaction.capabilities import Hosting
     from fhirserver.interaction.context import Context
     from fhirserver.rest.searching import Understood
 
@@ -59,6 +60,7 @@ class Facts:
     cors: bool = False
     security: str = ""
     oauth: tuple[tuple[str, str], ...] = ()
+    hosting: Hosting | None = None
 
 
 NO_FACTS = Facts()

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from fhirserver.model.outside import reach
+
 SUBJECT = "Du nouveau dans votre espace de santé"
 BODY = """Bonjour,
 
@@ -87,6 +89,7 @@ class SmtpSender:
         await asyncio.to_thread(self._send, mail, address)
 
     def _send(self, mail: EmailMessage, address: str) -> None:
+        reach(self._host)
         context = ssl.create_default_context()
         if self._tls:
             client: smtplib.SMTP = smtplib.SMTP_SSL(

@@ -27,6 +27,7 @@ from fhirserver.access.caller import Role
 from fhirserver.auth.identity import franceconnect, pro_sante_connect
 from fhirserver.auth.identity.person import Person
 from fhirserver.auth.identity.vouched import Unreadable, Vouched, by_identifier
+from fhirserver.model.outside import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,6 +162,8 @@ class OpenID:
         """The person the provider vouches for. Raises SignInFailed."""
         metadata = await self._discover()
         try:
+            reach(metadata["token_endpoint"])
+            reach(metadata.get("userinfo_endpoint") or metadata["token_endpoint"])
             async with httpx.AsyncClient(trust_env=False, timeout=_SECONDS) as http:
                 answer = await http.post(
                     metadata["token_endpoint"], data=self._exchange(code, verifier)
@@ -268,6 +271,7 @@ class OpenID:
 
     async def _get(self, url: str) -> Any:
         try:
+            reach(url)
             async with httpx.AsyncClient(trust_env=False, timeout=_SECONDS) as http:
                 answer = await http.get(url)
                 answer.raise_for_status()
