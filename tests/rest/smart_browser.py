@@ -228,7 +228,9 @@ class Browser:
     def __init__(self, transport, headers: dict[str, str], root: str = ROOT) -> None:
         self.root = root
         self.auth = f"{root}/auth"
-        self.http = httpx.AsyncClient(transport=transport, base_url=root, headers=headers)
+        self.http = httpx.AsyncClient(
+            transport=transport, base_url=root, headers=headers, timeout=60
+        )
 
     async def go(self, method: str, url: str, **sent) -> httpx.Response:
         response = await self.http.request(method, url, **sent)

@@ -48,7 +48,9 @@ def running(request, tmp_path_factory):
     if request.param == "sqlite":
         database = f"sqlite:///{folder}/store.db"
     elif url := os.environ.get("FHIRSERVER_TEST_MONGODB"):
-        database = database_in(url, f"clients_{uuid.uuid4().hex[:12]}")
+        # A busy wire server may take long; each of these commands has a process of its own.
+        longer = "&timeoutMS=60000" if "?" in url else "?timeoutMS=60000"
+        database = database_in(url + longer, f"clients_{uuid.uuid4().hex[:12]}")
     else:
         pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
     command(database, "load", str(ROOT / "examples"))
@@ -222,7 +224,7 @@ async def launched(base_url: str, database: str, app: str) -> str:
     back = await allow(base_url, str(httpx.URL(f"{auth}/authorize", params=request)))
     exchange = {"grant_type": "authorization_code", "code": httpx.URL(back).params["code"],
                 "redirect_uri": uri, "client_id": portal, "code_verifier": "v" * 43}  # fmt: skip
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         given = (await http.post(f"{auth}/token", data=exchange)).json()
         answer = await http.post(
             f"{auth}/launch",
