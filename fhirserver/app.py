@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from fhirserver.access.permit import Entries
     from fhirserver.auth.identity.provider import Provider
     from fhirserver.auth.server import AuthorizationServer
+    from fhirserver.diary.immunization.calendar import Settings as VaccinationSettings
     from fhirserver.auth.visits import Visits
     from fhirserver.catalogue import Registrar
     from fhirserver.interaction.service import Service
@@ -117,7 +118,7 @@ def services_of(settings: Settings, store: Store, indexer: Indexer) -> tuple[Ser
     return (
         space.service(_space(settings)),
         record.service(_record(settings)),
-        diary.service(_notifier(settings, store, indexer)),
+        diary.service(_notifier(settings, store, indexer), _vaccination(settings)),
         messaging.service(
             _notifier(settings, store, indexer) if settings.auth == "smart" else None,
             _gateway(settings),
@@ -134,6 +135,18 @@ def _record(settings: Settings) -> RecordSettings:
         max_upload_bytes=settings.max_upload_bytes,
         antivirus=settings.antivirus or "",
         antivirus_seconds=settings.antivirus_seconds,
+    )
+
+
+def _vaccination(settings: Settings) -> VaccinationSettings:
+    from fhirserver.diary.immunization.calendar import Settings as VaccinationSettings
+
+    return VaccinationSettings(
+        grace_days=settings.vaccination_grace_days,
+        pertussis_at_45_and_65=settings.vaccination_pertussis_at_45_and_65,
+        menacwy_catch_up_before=settings.vaccination_menacwy_before,
+        meningococcal_mandatory_from=settings.vaccination_meningococcal_mandatory_from,
+        territory=settings.vaccination_territory,
     )
 
 

@@ -162,6 +162,28 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="How long the antivirus may take for a document"
     )
 
+    # The vaccination calendar, where its sources differ
+    vaccination_grace_days: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Days by which a dose may come too early and still count",
+    )
+    vaccination_pertussis_at_45_and_65: bool = Field(
+        default=True, description="The boosters at 45 and 65 years hold pertussis"
+    )
+    vaccination_menacwy_before: Literal["3y", "5y"] = Field(
+        default="5y", description="Age before which small children catch up MenACWY: 3y or 5y"
+    )
+    vaccination_meningococcal_mandatory_from: Literal["2023-01-01", "2023-07-01"] = Field(
+        default="2023-01-01",
+        description="First birth date with mandatory MenB and MenACWY: 2023-01-01 or 2023-07-01",
+    )
+    vaccination_territory: Literal["FR", "GP", "MQ", "GF", "RE", "YT"] = Field(
+        default="FR",
+        description="Territory of those whose address tells none: FR, GP, MQ, GF, RE or YT",
+    )
+
     audit_days: int = Field(
         default=0,
         ge=0,

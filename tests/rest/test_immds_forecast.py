@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 from over_http import FHIR_JSON, outcome_of
+
+from fhirserver.diary.immunization.current import FOLLOWING
+from fhirserver.interaction.create import create
 
 CIS = "urn:oid:1.2.250.1.213.2.3.1"
 HEXYON, PRIORIX, VARIVAX = "60645557", "61896473", "69201849"
@@ -321,3 +326,45 @@ def test_many_immunizations_at_once_leave_one_recommendation_that_knows_all(fhir
     kept = stored(fhir, patient)
     assert number(kept, "76902006") == 3
     assert number(kept, "16814004") == 2
+
+
+async def test_settings_decide_where_the_sources_differ(in_process):
+    body = asked(on="2026-05-10", immunizations=[given("2026-03-03")])  # four days too early
+    for days, dose in ((0, 1), (4, 2)):
+        client = await in_process(vaccination_grace_days=days)
+        response = await client.post("/$immds-forecast", json=body, headers=FHIR_JSON)
+        assert number(read(response.json())[1], "76902006") == dose
+
+
+async def test_forecast_turns_as_the_days_go_by(in_process):
+    client = await in_process()
+    today = [datetime(2026, 2, 1, 12, tzinfo=UTC)]
+    ctx = replace(client.app.endpoint.context.as_server, clock=lambda: today[0])
+    identifier = [{"system": "urn:oid:1.2.250.1.213.1.4.11", "value": "1"}]
+    made = await create(ctx, "Patient", child(identifier=identifier))
+    patient = {"id": made.version.id}
+    seen = []
+    for day in ((2026, 2, 1), (2026, 3, 9), (2026, 3, 10), (2026, 4, 9), (2026, 4, 10)):
+        today[0] = datetime(*day, 6, tzinfo=UTC)
+        await FOLLOWING.run(ctx)
+        found = await client.get("/ImmunizationRecommendation", params={"patient": patient["id"]})
+        (entry,) = found.json()["entry"]
+        (tetanus,) = of_disease(entry["resource"], "76902006")
+        seen.append((codes(tetanus["forecastStatus"])[0], entry["resource"]["meta"]["versionId"]))
+    assert [status for status, _ in seen] == ["notComplete", "notComplete", "due", "due", "overdue"]
+    assert seen[0][1] == seen[1][1] == "1"  # nothing of it had changed
+
+
+async def test_what_an_interruption_left_is_done_by_the_follower(in_process):
+    client = await in_process()
+    ctx = client.app.endpoint.context.as_server
+    deaf = replace(ctx, behaviours=())
+    identifier = [{"system": "urn:oid:1.2.250.1.213.1.4.11", "value": "1"}]
+    made = await create(deaf, "Patient", child(identifier=identifier))
+    patient = {"id": made.version.id}
+    await create(deaf, "Immunization", given("2026-03-10", patient=of(patient)))
+    url, params = "/ImmunizationRecommendation", {"patient": patient["id"]}
+    assert "entry" not in (await client.get(url, params=params)).json()
+    await FOLLOWING.run(ctx)
+    (entry,) = (await client.get(url, params=params)).json()["entry"]
+    assert number(entry["resource"], "76902006") == 2
