@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.model import json
 from fhirserver.model.narrative import sanitised
 from fhirserver.rest.page_bundle import entries_table, paging
+from fhirserver.rest.page_document import DocumentPage, document_of
 from fhirserver.rest.page_json import address, anchor, escaped, linked_json
 from fhirserver.rest.page_summary import status_of, summary_line, text_of
 from fhirserver.rest.page_text import LANGUAGES, WORDS, language_of
@@ -58,7 +59,12 @@ def page(
         resource = json.decode_stored(resource)
     words = WORDS[language if language in LANGUAGES else "en"]
     type_ = str(resource.get("resourceType", ""))
-    if type_ == "Bundle":
+    if type_ == "Bundle" and document_of(resource) is not None:
+        written = DocumentPage(resource, base_url, language, words)
+        title, body = written.title, written.body
+        entries = entries_table(resource, base_url, words)
+        body += f"<details><summary>{words['entries']}</summary>{entries}</details>"
+    elif type_ == "Bundle":
         title, body = _bundle(resource, base_url, words)
     elif type_ == "OperationOutcome":
         title, body = _outcome(resource, status, words)
@@ -175,6 +181,7 @@ def _links(resource: dict[str, Any], type_: str, base_url: str, words: Mapping[s
     here = f"{base_url.rstrip('/')}/{type_}/{id_}"
     links = [(here, words["current"]), (f"{here}/_history", words["history"])]
     if type_ == "Patient":
+        links.append((f"{here}/$summary", words["summary"]))
         links.append((f"{here}/$everything", words["everything"]))
     links.append((f"{base_url.rstrip('/')}/{type_}?_id={id_}&_revinclude=*", words["referring"]))
     items = "".join(f"<li>{anchor(url, text)}</li>" for url, text in links)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from lxml import html
 from over_http import FHIR_JSON, outcome_of
 
 LOINC = "http://loinc.org"
@@ -302,3 +303,21 @@ def test_bad_calls_of_summary_are_refused(fhir, tag):
     outcome_of(fhir.get(url, params={"date": "2026"}), 400)
     outcome_of(fhir.get(f"/Patient/no-{tag[:20]}/$summary"), 404)
     outcome_of(fhir.get(f"/Observation/{tag[:20]}/$summary"), 404)
+
+
+def test_summary_as_a_page(fhir, tag):
+    patient = person(fhir, tag)
+    post(fhir, allergy(patient, "Latex & <b>kiwi</b>"))
+    response = fhir.get(
+        f"/Patient/{patient['id']}/$summary",
+        headers={"accept": "text/html", "accept-language": "fr"},
+    )
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    tree = html.fromstring(response.content)
+    assert tree.xpath("//h1/text()") == ["Synthèse médicale internationale du patient"]
+    (cell,) = tree.xpath('//section[h2="Allergies et intolérances"]//tbody//td[1]')
+    assert cell.text_content() == "Latex & <b>kiwi</b>"
+    heads = tree.xpath('//section[h2="Allergies et intolérances"]//th')
+    assert heads
+    assert not tree.xpath("//script")

@@ -67,9 +67,7 @@ class _Making:
     async def summary(self) -> Summary:
         ctx = self._ctx
         gathered = await gather(ctx, self._version.id)
-        chosen: dict[tuple[str, str], Version] = {
-            (self._version.type, self._version.id): self._version
-        }
+        chosen = {(self._version.type, self._version.id): self._version}
         for section in gathered:
             for found in section.found:
                 chosen.setdefault((found.version.type, found.version.id), found.version)
@@ -186,17 +184,13 @@ class _Making:
         }  # fmt: skip
         concept = {"coding": [coding], "text": absent.text}
         resource: Resource = {"resourceType": absent.type, "text": _text_of(absent.text)}
-        clinical = {
-            "allergyintolerance": "allergyintolerance-clinical",
-            "condition": "condition-clinical",
-        }
         match absent.type:
             case "MedicationStatement":
                 reason = {"extension": [{"url": _UNKNOWN, "valueCode": "unknown"}]}
                 resource |= {"status": "unknown", "medicationCodeableConcept": concept}
                 resource |= {"subject": self._subject(), "_effectiveDateTime": reason}
             case "AllergyIntolerance" | "Condition":
-                system = _CATEGORY + clinical[absent.type.lower()]
+                system = f"{_CATEGORY}{absent.type.lower()}-clinical"
                 active = {"coding": [{"system": system, "code": "active"}]}
                 whose = "patient" if absent.type == "AllergyIntolerance" else "subject"
                 resource |= {"clinicalStatus": active, "code": concept, whose: self._subject()}

@@ -15,7 +15,7 @@ WORDS = {
     "made": "Établie le",
     "by": "Établie automatiquement par",
     "cut": "Seuls les éléments les plus récents figurent ici.",
-    "withheld": "Cette rubrique est hors de portée des droits avec lesquels la synthèse a été demandée.",
+    "withheld": "Cette rubrique est hors de portée des droits du demandeur.",
     "partial": "La synthèse contient ce que le demandeur a le droit de voir.",
 }
 
