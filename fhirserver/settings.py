@@ -288,8 +288,8 @@ class Settings(BaseSettings):
     )
     outside_hosts: Names = Field(
         default=(),
-        description="Hosts outside this machine that the server may call (identity providers, keys, "
-        "mail, database …), comma-separated. Enforced in production, or when set",
+        description="Hosts outside this machine that the server may call (identity providers, "
+        "keys, mail, database …), comma-separated. Enforced in production, or when set",
     )
 
     # What it says of itself

@@ -59,12 +59,13 @@ async def test_mail_and_keys_do_not_pass_the_gate(only):
 
 def _opens(tree):
     """Whether the module opens connections to other machines."""
+    names = {module.partition(".")[0] for module in MODULES}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            owner = node.func.value
-            if isinstance(owner, ast.Name) and owner.id in {m.split(".")[0] for m in MODULES}:
-                if node.func.attr in OPENERS:
-                    yield node.lineno
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        owner = node.func.value
+        if isinstance(owner, ast.Name) and owner.id in names and node.func.attr in OPENERS:
+            yield node.lineno
 
 
 def test_whatever_opens_a_connection_asks_the_gate():
