@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from fhirserver.access.permit import Entries
     from fhirserver.auth.identity.provider import Provider
     from fhirserver.auth.server import AuthorizationServer
-    from fhirserver.diary.immunization.calendar import Settings as VaccinationSettings
     from fhirserver.auth.visits import Visits
     from fhirserver.catalogue import Registrar
+    from fhirserver.diary.immunization.calendar import Settings as VaccinationSettings
     from fhirserver.interaction.service import Service
     from fhirserver.messaging.gateway.settings import GatewaySettings
     from fhirserver.record import RecordSettings
@@ -325,6 +325,7 @@ def build(settings: Settings) -> Dispatcher:
                 server = _authorization_server(configuration, store, registry)
                 authorization.append(server)
                 context, audit = audited(store, context, settings)
+                server.recording.audit = audit.audit
                 access = access_of(settings)
                 permitted = _permitting(audit.store, context.indexer.entries, access)
                 permitting[0] = permitted

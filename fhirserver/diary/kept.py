@@ -11,7 +11,9 @@ could conclude to what is hidden.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Resource
     from fhirserver.model.version import Version
 
+#: Locks of what is being brought up to date, as long as somebody waits.
+_turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 _log = structlog.get_logger("fhirserver")
 _CLOSED = HIDING | {"R", "V"}
 #: Elements that change with the day or the write alone.
@@ -71,7 +75,11 @@ async def keep(
         (written,) = await commit(server, [draft], [selects(query, *([found] if found else []))])
         return written
 
-    return await attempts(server, attempt)
+    # In this process one after the other, so that no work is thrown away; others are met by the
+    # condition of the write.
+    turn = _turns.setdefault((type, patient), asyncio.Lock())
+    async with turn:
+        return await attempts(server, attempt)
 
 
 def _same(stored: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
