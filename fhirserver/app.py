@@ -200,6 +200,7 @@ def limits_of(settings: Settings) -> Limits:
         max_count=settings.max_count,
         includes=settings.max_includes,
         bundle_entries=settings.max_bundle_entries,
+        smallest_count=settings.smallest_count,
     )
 
 

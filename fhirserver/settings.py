@@ -282,6 +282,10 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="How often spaces that are due are opened or erased"
     )
 
+    smallest_count: int = Field(
+        default=10, ge=0, description="Statistics show no number smaller than this"
+    )
+
     # Where data is kept, and whom the server calls
     hosting_country: str = Field(
         default="FR", pattern="^[A-Z]{2}$", description="Country the data is kept in (ISO 3166)"

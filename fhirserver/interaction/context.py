@@ -43,6 +43,7 @@ class Limits:
     conditional_delete_multiple: bool = True
     conditional_delete_max: int = 1000
     update_create: bool = True  # PUT may create with the client's id
+    smallest_count: int = 10  # statistics show no smaller number
 
 
 class Validates(Protocol):

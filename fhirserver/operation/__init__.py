@@ -9,6 +9,7 @@ from fhirserver.operation.calendar_address import calendar_address, calendar_wit
 from fhirserver.operation.call import Call, Operation
 from fhirserver.operation.end_thread import end_thread
 from fhirserver.operation.erase_space import erase_space
+from fhirserver.operation.evaluate_measure import evaluate_measure
 from fhirserver.operation.everything import everything
 from fhirserver.operation.explain_access import explain_access
 from fhirserver.operation.export_space import export_space
@@ -56,6 +57,14 @@ OPERATIONS: dict[str, Operation] = {
             types=frozenset({"Patient"}),
             affects_state=True,
             get=False,
+        ),
+        Operation(
+            "evaluate-measure",
+            evaluate_measure,
+            _HL7 + "Measure-evaluate-measure",
+            type=True,
+            instance=True,
+            types=frozenset({"Measure"}),
         ),
         Operation(
             "everything",

@@ -12,6 +12,7 @@ from fhirserver.space.erasure import erase_due, order_expired
 from fhirserver.space.identity import IdentityBehaviour
 from fhirserver.space.opening import OpeningBehaviour
 from fhirserver.space.settings import SpaceSettings
+from fhirserver.space.statistics import count_job
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
@@ -35,6 +36,7 @@ def service(settings: SpaceSettings) -> Service:
             Job("space-opening", settings.seconds, open_due),
             Job("space-choices", settings.seconds, settle_choices),
             Job("space-erasing", settings.seconds, partial(_erase, settings.kept_years)),
+            Job("space-statistics", settings.seconds, count_job),
         ),
     )
 
