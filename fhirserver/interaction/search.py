@@ -28,7 +28,7 @@ _CURSOR = "_cursor"
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A page of a search. `total`: of all matches, when asked for. `next`: the cursor of the next
+    """A page of a search. `total`: of all matches, when asked for or all on this page. `next`: the cursor of the next
     page. `issues`: warnings, for an entry of mode outcome."""
 
     search: Search
@@ -90,6 +90,8 @@ async def search(
     else:
         total = await _total(ctx, parsed, [query])
         matches, following = await _page(ctx, parsed, query)
+    if total is None and cursor is None and following is None and parsed.total != "none":
+        total = len(matches)  # the only page: nothing needs to be counted
     included: list[Version] = []
     if matches and (parsed.includes or parsed.revincludes):
         included, more = await include(ctx, parsed, matches)

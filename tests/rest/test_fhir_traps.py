@@ -295,6 +295,16 @@ SEARCH: dict[str, list[Step]] = {
         ),
         Step("GET <next>", 200, has={"total": 2, "entry#": 1}),
     ],
+    "a single page tells its total unasked": [
+        put(_patient()),
+        put(_patient(), "TAG-2"),
+        Step(f"GET Patient?{MINE}", 200, has={"total": 2}),
+        Step("GET Patient?_id=TAG-none", 200, has={"total": 0}),
+        Step(f"GET Patient?{MINE}&_revinclude=Observation:subject", 200, has={"total": 2}),
+        Step(f"GET Patient?{MINE}&_total=none", 200, lacks=("total",)),
+        Step(f"GET Patient?{MINE}&_count=1", 200, lacks=("total",), keep={"next": "link.1.url"}),
+        Step("GET <next>", 200, has={"entry#": 1}, lacks=("total",)),
+    ],
     "the self link holds what was applied, percent-encoded": [
         Step(
             "GET Patient?identifier=urn:t|TAG&unheard=1&_format=json",

@@ -61,7 +61,7 @@ async def test_matches_and_self_link_parameters(filled):
     result = await find(filled, "Patient", ("name", "adam"))
     assert ids(result.matches) == ["Patient/a"]
     assert result.search.applied == (("name", "adam"),)
-    assert (result.total, result.next, result.issues) == (None, None, ())
+    assert (result.total, result.next, result.issues) == (1, None, ())
 
 
 async def test_pages_meet_each_match_once(filled):
