@@ -105,8 +105,8 @@ async def _home(ctx: Context, patient: str, homes: dict[str, str]) -> str:
         if len(homes) >= _HOMES:
             homes.clear()
         version = await ctx.store.read("Patient", patient)
-        known = version is not None and version.content is not None
-        homes[patient] = department(decode_stored(version.content)) if known else ""  # type: ignore[union-attr, arg-type]
+        content = version.content if version is not None else None
+        homes[patient] = department(decode_stored(content)) if content is not None else ""
     return homes[patient]
 
 
@@ -115,7 +115,7 @@ def report(numbers: Numbers, start: str, end: str, smallest: int, now: datetime)
     groups = []
     for statistic in (OPENED, FED):
         strata = [
-            _stratum(*name.split(" ", 1), count, smallest)
+            _stratum(name[:7], name[8:], count, smallest)
             for name, count in sorted(numbers.counts.get(statistic, {}).items())
             if start[:7] <= name[:7] <= end[:7]
         ]
