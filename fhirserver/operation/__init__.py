@@ -7,6 +7,8 @@ from fhirserver.operation.apps import apps
 from fhirserver.operation.book import book
 from fhirserver.operation.calendar_address import calendar_address, calendar_withdraw
 from fhirserver.operation.call import Call, Operation
+from fhirserver.operation.docref import docref
+from fhirserver.operation.document import document
 from fhirserver.operation.end_thread import end_thread
 from fhirserver.operation.erase_space import erase_space
 from fhirserver.operation.evaluate_measure import evaluate_measure
@@ -40,6 +42,21 @@ OPERATIONS: dict[str, Operation] = {
             types=frozenset({"Patient"}),
         ),
         Operation("apps", apps, _OWN + "apps", instance=True, types=frozenset({"Patient"})),
+        Operation(
+            "docref",
+            docref,
+            "http://hl7.org/fhir/uv/ipa/OperationDefinition/docref",
+            type=True,
+            types=frozenset({"DocumentReference"}),
+        ),
+        Operation(
+            "document",
+            document,
+            _HL7 + "Composition-document",
+            type=True,
+            instance=True,
+            types=frozenset({"Composition"}),
+        ),
         Operation(
             "end-thread",
             end_thread,

@@ -19,13 +19,14 @@ class Call:
 
     `type` and `id`: where (both None: on the system). `query`: the parameters in the URL, or in
     a POST body of form fields. `body`: the resource posted: Parameters, or the bare resource
-    when the operation takes a single one (`$validate`).
+    when the operation takes a single one (`$validate`). `method`: of HTTP, or of a Bundle's entry.
     """
 
     type: str | None = None
     id: str | None = None
     query: tuple[tuple[str, str], ...] = ()
     body: Resource | None = None
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)

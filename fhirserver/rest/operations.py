@@ -69,6 +69,7 @@ async def invoke(request: Request) -> Answer:
         where[1] if len(where) > 1 else None,
         tuple(query),
         body,
+        request.method,
     )
     result = await operation.run(request.ctx, call)
     if isinstance(result, File):
