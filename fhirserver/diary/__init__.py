@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from fhirserver.diary.appointment.behaviour import SETTLING, AppointmentBehaviour
 from fhirserver.diary.appointment.expiry import EXPIRY
-from fhirserver.diary.immunization.current import FOLLOWING, VaccinationBehaviour
+from fhirserver.diary.following import FOLLOWING
+from fhirserver.diary.immunization.current import VaccinationBehaviour
 from fhirserver.diary.reminders import reminding
-from fhirserver.diary.screening.current import FOLLOWING as FOLLOWING_SCREENING
 from fhirserver.diary.screening.current import ScreeningBehaviour
 from fhirserver.interaction.service import Service
 
@@ -26,7 +26,7 @@ def service(notifier: Notifier, vaccination: Settings | None = None) -> Service:
             VaccinationBehaviour(vaccination),
             ScreeningBehaviour(),
         ),
-        jobs=(SETTLING, EXPIRY, FOLLOWING, FOLLOWING_SCREENING, reminding(notifier)),
+        jobs=(SETTLING, EXPIRY, FOLLOWING, reminding(notifier)),
     )
 
 

@@ -14,7 +14,13 @@ from fhirserver.settings import Settings
 
 #: Modules of so many requests that they take long on the wire server of the tests.
 LONG_ON_MONGODB = frozenset(
-    {"test_capabilities_kept", "test_real_patients", "test_search_against_files"}
+    {
+        "test_capabilities_kept",
+        "test_immds_forecast",
+        "test_prevention_programme",
+        "test_real_patients",
+        "test_search_against_files",
+    }
 )
 
 

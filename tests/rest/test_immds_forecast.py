@@ -10,7 +10,7 @@ import httpx
 import pytest
 from over_http import FHIR_JSON, outcome_of
 
-from fhirserver.diary.immunization.current import FOLLOWING
+from fhirserver.diary.following import FOLLOWING
 from fhirserver.interaction.create import create
 
 CIS = "urn:oid:1.2.250.1.213.2.3.1"

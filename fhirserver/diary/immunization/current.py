@@ -20,7 +20,6 @@ from fhirserver.diary.immunization.person import observation_codes
 from fhirserver.diary.immunization.recommendation import kept, recommendation
 from fhirserver.diary.immunization.record import of_record
 from fhirserver.diary.kept import bring_current, guard, keep, open_to_all, patients_of
-from fhirserver.interaction.service import Job, follow
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:
@@ -31,9 +30,8 @@ if TYPE_CHECKING:
     from fhirserver.model.version import Version
 
 _TYPE = "ImmunizationRecommendation"
-_FOLLOWED = frozenset({"Immunization", "Patient", "Condition", "AllergyIntolerance", "Observation"})
+FOLLOWED = frozenset({"Immunization", "Patient", "Condition", "AllergyIntolerance", "Observation"})
 _TELLING = ("birthDate", "gender", "address", "deceasedBoolean", "deceasedDateTime", "identifier")
-_SECONDS = 10.0
 
 
 async def refresh(ctx: Context, patient: str) -> Version | None:
@@ -65,7 +63,7 @@ class VaccinationBehaviour:
     """Refreshes after the commit, before the caller has the answer. `settings`: the choices that
     the calendar leaves open."""
 
-    types = _FOLLOWED | {_TYPE}
+    types = FOLLOWED | {_TYPE}
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings
@@ -83,19 +81,14 @@ def settings_of(ctx: Context) -> Settings | None:
     return next((b.settings for b in ctx.behaviours if isinstance(b, VaccinationBehaviour)), None)
 
 
-async def _step(ctx: Context, version: Version) -> None:
+async def step(ctx: Context, version: Version) -> None:
+    """What a follower of commits does with one version."""
     for patient in sorted(await _concerned(ctx, [version])):
         await refresh(ctx, patient)
 
 
-async def _follow(ctx: Context) -> None:
-    await follow(ctx, "diary-vaccination", _FOLLOWED, _step)
+async def look_at_new_days(ctx: Context) -> None:
     await look_at_days(ctx, "diary-vaccination", _TYPE, (("turning", "low"),), "patient", refresh)
-
-
-#: Does what an interruption between commit and refresh, or a load past the server, left; and what
-#: the days bring.
-FOLLOWING = Job("diary-vaccination", _SECONDS, _follow)
 
 
 async def _concerned(ctx: Context, versions: Sequence[Version]) -> set[str]:

@@ -13,7 +13,6 @@ from fhirserver.diary.screening.care_plan import PLAN_IDENTIFIER, programme_of
 from fhirserver.diary.screening.events import TYPES
 from fhirserver.diary.screening.programme import programme
 from fhirserver.diary.screening.record import of_record
-from fhirserver.interaction.service import Job, follow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Draft, Resource
     from fhirserver.model.version import Version
 
-_FOLLOWED = frozenset({*TYPES, "Condition", "Patient"})
-_SECONDS = 10.0
+FOLLOWED = frozenset({*TYPES, "Condition", "Patient"})
 
 
 async def refresh(ctx: Context, patient: str) -> Version | None:
@@ -43,7 +41,7 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
 class ScreeningBehaviour:
     """Refreshes after the commit, before the caller has the answer."""
 
-    types = _FOLLOWED | {"CarePlan"}
+    types = FOLLOWED | {"CarePlan"}
 
     async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
         guard(drafts, ctx, "CarePlan", PLAN_IDENTIFIER)
@@ -53,20 +51,15 @@ class ScreeningBehaviour:
         await bring_current(ctx, await _concerned(ctx, versions), refresh)
 
 
-async def _step(ctx: Context, version: Version) -> None:
+async def step(ctx: Context, version: Version) -> None:
+    """What a follower of commits does with one version."""
     for patient in sorted(await _concerned(ctx, [version])):
         await refresh(ctx, patient)
 
 
-async def _follow(ctx: Context) -> None:
-    await follow(ctx, "diary-screening", _FOLLOWED, _step)
+async def look_at_new_days(ctx: Context) -> None:
     ends = (("activity-date", "low"), ("activity-date", "high"))
     await look_at_days(ctx, "diary-screening", "CarePlan", ends, "subject", refresh)
-
-
-#: Does what an interruption between commit and refresh, or a load past the server, left; and what
-#: the days bring.
-FOLLOWING = Job("diary-screening", _SECONDS, _follow)
 
 
 async def _concerned(ctx: Context, versions: Sequence[Version]) -> set[str]:
@@ -77,7 +70,7 @@ async def _concerned(ctx: Context, versions: Sequence[Version]) -> set[str]:
 def _looked_at(version: Version) -> bool:
     """Whether the programme may read a version: most are passed over without being parsed."""
     if version.type == "Condition" or version.content is None:
-        return version.type in _FOLLOWED and version.type != "Patient"
+        return version.type in FOLLOWED and version.type != "Patient"
     if version.type not in TYPES:
         return False
     content = version.content
