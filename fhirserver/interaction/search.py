@@ -28,8 +28,8 @@ _CURSOR = "_cursor"
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A page of a search. `total`: of all matches, when asked for or all on this page. `next`: the cursor of the next
-    page. `issues`: warnings, for an entry of mode outcome."""
+    """A page of a search. `total`: of all matches, when asked for or all on this page. `next`: the
+    cursor of the next page. `issues`: warnings, for an entry of mode outcome."""
 
     search: Search
     matches: list[Version]
