@@ -17,7 +17,6 @@ import binascii
 import mimetypes
 import tempfile
 import zipfile
-from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
 from fhirserver.errors import Invalid, NotFound
@@ -50,18 +49,9 @@ async def export_space(ctx: Context, call: Call) -> File:
     version = await ctx.store.read("Patient", call.id)
     if version is None or version.content is None:
         raise NotFound(f"Patient/{call.id[:64]} is not known.")
-    counts = await _counts(ctx, call.id)
     made = ctx.clock()
     name = f"espace-sante-{made.date().isoformat()}.zip"
-    return File("application/zip", name, _Archive(ctx, call.id, language, counts).pieces())
-
-
-async def _counts(ctx: Context, patient: str) -> dict[str, int]:
-    """How many resources of each type there are, in the order they come in."""
-    found: Counter[str] = Counter()
-    async for version in _each(ctx, patient):
-        found[version.type] += 1
-    return dict(found)
+    return File("application/zip", name, _Archive(ctx, call.id, language).pieces())
 
 
 async def _each(ctx: Context, patient: str) -> AsyncIterator[Version]:
@@ -98,11 +88,10 @@ class _Stream:
 
 
 class _Archive:
-    def __init__(self, ctx: Context, patient: str, language: str, counts: dict[str, int]) -> None:
+    def __init__(self, ctx: Context, patient: str, language: str) -> None:
         self._ctx = ctx
         self._patient = patient
         self._language = language
-        self._counts = counts
         self._stream = _Stream()
         self._files: dict[str, int] = {}
 
@@ -113,8 +102,7 @@ class _Archive:
             zipfile.ZipFile(cast("Any", self._stream), "w", zipfile.ZIP_DEFLATED) as archive,
             tempfile.SpooledTemporaryFile(_IN_MEMORY) as readable,
         ):
-            page = Page(readable, self._language, self._counts)
-            page.begin(made)
+            page = Page(readable, self._language)
             binaries: dict[str, str] = {}
             async for piece in self._resources(archive, page, binaries):
                 yield piece
@@ -123,6 +111,7 @@ class _Archive:
             page.end()
             readable.seek(0)
             with archive.open("index.html", "w") as entry:
+                entry.write(page.head(made))
                 while chunk := readable.read(_PIECE):
                     entry.write(chunk)
                     yield self._stream.taken()

@@ -9,20 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirserver.access.decision.binary import carried
-from fhirserver.access.decision.build import EVERYTHING, all_of, negate
+from fhirserver.access.decision.build import EVERYTHING, all_of, any_of, negate
 from fhirserver.access.decision.ownership import People, belongs
 from fhirserver.access.decision.tables import resource_types
 from fhirserver.model import references
 from fhirserver.model.json import decode_stored
 from fhirserver.model.version import HistorySelection
 from fhirserver.search.entries import ReferenceEntry
-from fhirserver.search.expression import Identity, Query
+from fhirserver.search.expression import Identity, OfType, Query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from fhirserver.interaction.context import Context, Resource
     from fhirserver.model.version import Version
+    from fhirserver.search.expression import Expression
 
     Named = tuple[str, str]
 
@@ -36,18 +37,28 @@ def types() -> tuple[str, ...]:
     return (*sorted(record | {"Device"}), "Patient")
 
 
+def _whose(patient: str) -> Expression:
+    """What selects, of any type but Patient, the data of that Patient."""
+    alike: dict[Expression, list[str]] = {}
+    for type in types()[:-1]:
+        alike.setdefault(belongs(type, People(EVERYTHING, patient)), []).append(type)
+    return any_of(*(all_of(OfType(tuple(of)), where) for where, of in alike.items()))
+
+
 async def held(ctx: Context, patient: str) -> AsyncIterator[Version]:
     """The current resources that are data of that Patient, the Patient itself at the end."""
-    for type in types():
-        where = belongs(type, People(EVERYTHING, patient))
-        after: str | None = None
-        while True:
-            page = await ctx.store.search(Query((type,), where, count=_PAGE, after=after))
-            for version in page.versions:
-                yield version
-            if page.next is None:
-                break
-            after = page.next
+    after: str | None = None
+    while True:
+        query = Query(types()[:-1], _whose(patient), count=_PAGE, after=after)
+        page = await ctx.store.search(query)
+        for version in page.versions:
+            yield version
+        if page.next is None:
+            break
+        after = page.next
+    own = await ctx.store.read("Patient", patient)
+    if own is not None and not own.deleted:
+        yield own
 
 
 def is_of(ctx: Context, resource: Resource, patient: str) -> bool:

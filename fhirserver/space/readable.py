@@ -61,33 +61,36 @@ def _labels() -> _Labels:
 
 
 class Page:
-    """Writes the page to `file` (text) in the order of the calls."""
+    """Writes what the page says of resources to `file`; head and end come when all are known."""
 
-    def __init__(self, file: IO[bytes], language: str, counts: Mapping[str, int]) -> None:
+    def __init__(self, file: IO[bytes], language: str) -> None:
         self._file = file
         self._place = LANGUAGES.index(language)
         self._language = language
-        self._counts = counts
+        self._counts: dict[str, int] = {}
         self._section = ""
 
-    def begin(self, made: datetime) -> None:
+    def head(self, made: datetime) -> bytes:
         text = self._text
-        self._write(
+        items = "".join(
+            f'<li><a href="#{type}">{self._type(type)} ({count})</a></li>'
+            for type, count in self._counts.items()
+        )
+        return (
             f'<!DOCTYPE html>\n<html lang="{self._language}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{text('title')}</title><style>{_STYLE}</style></head><body>"
             f'<a href="#contents">{text("skip")}</a><header><h1>{text("title")}</h1>'
             f'<p>{text("made")} <time datetime="{made.isoformat()}">'
             f"{made.date().isoformat()}</time>. {text('explain')}</p></header>"
-            f'<nav aria-labelledby="contents"><h2 id="contents">{text("contents")}</h2><ul>'
-        )
-        for type, count in self._counts.items():
-            self._write(f'<li><a href="#{type}">{self._type(type)} ({count})</a></li>')
-        self._write("</ul></nav><main>")
+            f'<nav aria-labelledby="contents"><h2 id="contents">{text("contents")}</h2>'
+            f"<ul>{items}</ul></nav><main>"
+        ).encode()
 
     def add(self, resource: Resource, documents: Mapping[str, str]) -> None:
         """One resource. `documents`: file of each Binary reference."""
         type = str(resource.get("resourceType", ""))
+        self._counts[type] = self._counts.get(type, 0) + 1
         if type != self._section:
             self._end_section()
             self._section = type
@@ -111,6 +114,7 @@ class Page:
 
     def end(self) -> None:
         self._end_section()
+        self._section = ""
         self._write("</main></body></html>\n")
 
     def _end_section(self) -> None:
