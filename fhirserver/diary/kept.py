@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 _log = structlog.get_logger("fhirserver")
 _CLOSED = HIDING | {"R", "V"}
+#: Systems of the national health identity (INS): official, temporary, test, demonstration.
+NATIONAL_IDENTITIES = frozenset(f"urn:oid:1.2.250.1.213.1.4.{n}" for n in (8, 9, 10, 11))
 #: Elements that change with the day or the write alone.
 _PASSING = ("id", "meta", "date", "authoredOn", "created")
 
@@ -47,11 +49,14 @@ async def keep(
     system: str,
     make: Callable[[Context, Resource], Awaitable[Resource | None]],
 ) -> Version | None:
-    """Bring the patient's resource up to date; the version that holds now.
+    """Bring the resource of a space up to date; the version that holds now, None when there is
+    none: only a Patient with a national health identity is a space.
 
     `make` is given the server's view and the Patient; None from it leaves all as it is.
     """
     server = ctx.as_server
+    if not await _is_space(server, patient):
+        return None
     criteria = f"identifier={system}|{patient}"
     query = conditional_query(server, type, criteria)
 
@@ -60,7 +65,8 @@ async def keep(
         version = await server.store.current("Patient", patient)
         if version is None or version.content is None:
             return found
-        resource = await make(server, decode_stored(version.content))
+        holder = decode_stored(version.content)
+        resource = await make(server, holder) if has_national_identity(holder) else None
         if resource is None:
             return found
         resource = {**resource, "identifier": [{"system": system, "value": patient}]}
@@ -80,6 +86,20 @@ async def keep(
     turn = _turns.setdefault((type, patient), asyncio.Lock())
     async with turn:
         return await attempts(server, attempt)
+
+
+async def _is_space(server: Context, patient: str) -> bool:
+    version = await server.store.current("Patient", patient)
+    if version is None or version.content is None:
+        return False
+    return has_national_identity(decode_stored(version.content))
+
+
+def has_national_identity(patient: Mapping[str, Any]) -> bool:
+    identifiers = patient.get("identifier")
+    return isinstance(identifiers, list) and any(
+        isinstance(one, dict) and one.get("system") in NATIONAL_IDENTITIES for one in identifiers
+    )
 
 
 def _same(stored: Mapping[str, Any], made: Mapping[str, Any]) -> bool:

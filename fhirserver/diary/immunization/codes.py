@@ -30,6 +30,3 @@ DATE_DISPLAY = {
     OVERDUE: "Date when overdue for immunization",
     LATEST: "Latest date to give immunization",
 }
-
-#: Systems of the national health identity (INS): official, temporary, test, demonstration.
-NATIONAL_IDENTITIES = frozenset(f"urn:oid:1.2.250.1.213.1.4.{n}" for n in (8, 9, 10, 11))

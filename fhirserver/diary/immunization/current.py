@@ -13,13 +13,19 @@ from fhirserver.diary.days import look_at_days
 from fhirserver.diary.immunization.assess import assess
 from fhirserver.diary.immunization.codes import (
     INDICATION,
-    NATIONAL_IDENTITIES,
     RECOMMENDATION_IDENTIFIER,
 )
 from fhirserver.diary.immunization.person import observation_codes
 from fhirserver.diary.immunization.recommendation import kept, recommendation
 from fhirserver.diary.immunization.record import of_record
-from fhirserver.diary.kept import bring_current, guard, keep, open_to_all, patients_of
+from fhirserver.diary.kept import (
+    bring_current,
+    guard,
+    has_national_identity,
+    keep,
+    open_to_all,
+    patients_of,
+)
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:
@@ -39,8 +45,6 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
     when there is none (not a national health identity, no birth date)."""
 
     async def make(server: Context, resource: Resource) -> Resource | None:
-        if not has_national_identity(resource):
-            return None
         given, others = await of_record(server, patient)
         today, settings = server.clock().date(), settings_of(ctx)
         try:
@@ -50,13 +54,6 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
             return None
 
     return await keep(ctx, patient, _TYPE, RECOMMENDATION_IDENTIFIER, make)
-
-
-def has_national_identity(patient: Resource) -> bool:
-    identifiers = patient.get("identifier")
-    return isinstance(identifiers, list) and any(
-        isinstance(one, dict) and one.get("system") in NATIONAL_IDENTITIES for one in identifiers
-    )
 
 
 class VaccinationBehaviour:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirserver.diary.days import look_at_days
-from fhirserver.diary.immunization.current import has_national_identity, patients_told
+from fhirserver.diary.immunization.current import patients_told
 from fhirserver.diary.immunization.person import observation_codes
 from fhirserver.diary.kept import bring_current, guard, keep, open_to_all, patients_of
 from fhirserver.diary.screening.care_plan import PLAN_IDENTIFIER, programme_of
@@ -27,8 +27,6 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
     """Bring the stored CarePlan of a patient up to date; the version that holds now."""
 
     async def make(server: Context, resource: Resource) -> Resource | None:
-        if not has_national_identity(resource):
-            return None
         record = open_to_all(await of_record(server, patient))
         try:
             return programme_of(resource, record, server.clock().date())
