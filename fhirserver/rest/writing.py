@@ -27,6 +27,8 @@ from fhirserver.rest.outcome import outcome
 from fhirserver.rest.representing import part_of_read
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from fhirserver.interaction.context import Context, Written
     from fhirserver.rest.request import Request
     from fhirserver.validation import Validator
@@ -98,14 +100,7 @@ async def update(request: Request) -> Answer:
 async def conditional_update(request: Request) -> Answer:
     if request.header(b"if-none-match") is not None:
         raise Invalid("If-None-Match has no meaning beside criteria in the URL")
-    written = await update_selected(
-        context_of(request),
-        request.segments[0],
-        _criteria(request),
-        resource_of(request),
-        if_match=if_match(request.header(b"if-match")),
-    )
-    return _answer(request, written)
+    return await _on_selected(request, update_selected, resource_of(request))
 
 
 async def patch(request: Request) -> Answer:
@@ -118,11 +113,18 @@ async def patch(request: Request) -> Answer:
 
 
 async def conditional_patch(request: Request) -> Answer:
-    written = await patch_selected(
+    return await _on_selected(request, patch_selected, patch_of(request))
+
+
+async def _on_selected(
+    request: Request, interaction: Callable[..., Awaitable[Written]], content: Any
+) -> Answer:
+    """Write `content` to the resource that the criteria in the URL select."""
+    written = await interaction(
         context_of(request),
         request.segments[0],
         _criteria(request),
-        patch_of(request),
+        content,
         if_match=if_match(request.header(b"if-match")),
     )
     return _answer(request, written)
