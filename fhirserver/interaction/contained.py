@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fhirserver.access.store import InvalidCursor
-from fhirserver.errors import Invalid, NotSupported, TooCostly
+from fhirserver.errors import NotSupported, TooCostly
+from fhirserver.interaction.own_cursor import OwnCursor, foreign_cursor
 from fhirserver.interaction.search_page import read_page
 from fhirserver.model.json import decode_stored, encode
 from fhirserver.search.evaluate import Candidate, Resources, matches
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 _CHUNK = 100  # containers looked into at once
 _CURSOR = re.compile(r"~(?:([0-9]{1,18})~(-1|[0-9]{1,9})|~)~([A-Za-z0-9\-.]{0,64})~(.*)", re.DOTALL)
 _ALONE = Resources(())
+_OWN_CURSOR = OwnCursor("search")
 
 
 async def search_contained(
@@ -68,10 +69,8 @@ async def search_contained(
     found: list[Version] = []
     cursor = query.after
     if both and (cursor is None or not cursor.startswith("~")):
-        try:
+        with _OWN_CURSOR:
             page = await read_page(ctx, query)
-        except InvalidCursor as error:
-            raise _foreign_cursor() from error
         if page.next is not None:
             return page.versions, page.next, total
         found, cursor = page.versions, None
@@ -133,10 +132,8 @@ async def _page(
     found: list[Version] = []
     looked = 0
     while True:
-        try:
+        with _OWN_CURSOR:
             page = await ctx.store.search(_containers(query, after))
-        except InvalidCursor as error:
-            raise _foreign_cursor() from error
         for container in page.versions:
             start = 0 if place is None else place.start(container)
             for number, match in _matches(ctx, parsed, query, container):
@@ -241,10 +238,6 @@ def _read_cursor(cursor: str | None) -> tuple[_Place | None, str | None]:
         return None, None
     found = _CURSOR.fullmatch(cursor)
     if found is None:
-        raise _foreign_cursor()
+        raise foreign_cursor("search")
     key, number, id, after = found.groups()
     return _Place(int(key), int(number), id) if key else None, after or None
-
-
-def _foreign_cursor() -> Invalid:
-    return Invalid("_cursor is not one this server gave for this search.")

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fhirserver.access.store import InvalidCursor
 from fhirserver.errors import Invalid
 from fhirserver.interaction.identity import unknown
+from fhirserver.interaction.own_cursor import OwnCursor
 from fhirserver.model import dates
 from fhirserver.model.version import HistorySelection
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from fhirserver.interaction.context import Context
     from fhirserver.model.version import Version
+
+_OWN_CURSOR = OwnCursor("history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,8 @@ async def history(
     applied = tuple((name, value) for name, value in parameters if name != "_cursor")
     if selection.count == 0:
         return HistoryResult([], await ctx.store.history_count(selection), None, applied)
-    try:
+    with _OWN_CURSOR:
         page = await ctx.store.history(selection)
-    except InvalidCursor as error:
-        raise Invalid("_cursor is not one this server gave for this history.") from error
     total: int | None
     if selection.after is None and page.next is None:
         total = len(page.versions)

@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fhirserver.access.store import InvalidCursor
 from fhirserver.errors import Invalid, Issue, NotFound
 from fhirserver.interaction.compartment import member_types, within
 from fhirserver.interaction.contained import search_contained
 from fhirserver.interaction.include import include
+from fhirserver.interaction.own_cursor import OwnCursor, foreign_cursor
 from fhirserver.interaction.search_page import Found, read_page, start_at
 from fhirserver.search.expression import All, Everything
 from fhirserver.search.parse import parse
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fhirserver.search.parse import Search
 
 _CURSOR = "_cursor"
+_OWN_CURSOR = OwnCursor("search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,8 @@ async def _page(ctx: Context, parsed: Search, query: Query) -> tuple[list[Versio
 
 
 async def _found(ctx: Context, query: Query) -> Found:
-    try:
+    with _OWN_CURSOR:
         return await read_page(ctx, query)
-    except InvalidCursor as error:
-        raise _foreign_cursor() from error
 
 
 async def _page_by_type(
@@ -148,7 +147,7 @@ async def _page_by_type(
     first, _, after = cursor.partition(":") if cursor else (parts[0].types[0], "", "")
     places = [place for place, part in enumerate(parts) if part.types == (first,)]
     if not places:
-        raise _foreign_cursor()
+        raise foreign_cursor("search")
     versions: list[Version] = []
     for place in range(places[0], len(parts)):
         part = replace(parts[place], count=parsed.query.count - len(versions), after=after or None)
@@ -195,7 +194,3 @@ def _stated(members: tuple[str, ...], parameters: Sequence[tuple[str, str]]) -> 
         if type not in members:
             raise NotFound(f"{type[:80]} is never in this compartment.")
     return types or members
-
-
-def _foreign_cursor() -> Invalid:
-    return Invalid("_cursor is not one this server gave for this search.")

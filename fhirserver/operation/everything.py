@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fhirserver.access.store import InvalidCursor
 from fhirserver.errors import Invalid
 from fhirserver.interaction.compartment import member_types, within
+from fhirserver.interaction.own_cursor import OwnCursor, foreign_cursor
 from fhirserver.interaction.read import read
 from fhirserver.interaction.search import SearchResult
 from fhirserver.model import dates, references
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from fhirserver.model.version import Version
     from fhirserver.operation.call import Call
 
+_OWN_CURSOR = OwnCursor("$everything")
 _SCAN = 500  # resources read at once when looking for references
 _RECORDS = 100  # patients looked at for one page, whether they have what is asked for or not
 _AT_A_TIME = 50  # resources walked before other requests get their turn
@@ -92,14 +93,12 @@ async def _of_each(ctx: Context, type: str, asked: _Asked, page: _Page) -> str |
     leads to the patient and the place in that record, with a `!` between them."""
     after, mark, place = (asked.cursor or "!").rpartition("!")
     if not mark:
-        raise _foreign_cursor()
+        raise foreign_cursor("$everything")
     for _ in range(_RECORDS):
         if not page.room:
             break
-        try:
+        with _OWN_CURSOR:
             found = await ctx.store.search(Query((type,), count=1, after=after or None))
-        except InvalidCursor as error:
-            raise _foreign_cursor() from error
         if not found.versions:
             return None
         record = _Record(ctx, type, found.versions[0].id, asked)
@@ -164,14 +163,12 @@ class _Record:
         """Resources of the compartment from `place` on, all of one type, and the next place."""
         type, colon, cursor = place.partition(":")
         if not colon or type not in self.members:
-            raise _foreign_cursor()
+            raise foreign_cursor("$everything")
         query = Query(
             (type,), self._where(type, self._asked.since), count=count, after=cursor or None
         )
-        try:
+        with _OWN_CURSOR:
             page = await self._ctx.store.search(query)
-        except InvalidCursor as error:
-            raise _foreign_cursor() from error
         if page.next is not None:
             return page.versions, f"{type}:{page.next}"
         following = self.members.index(type) + 1
@@ -182,7 +179,7 @@ class _Record:
     async def referenced(self, after: str, count: int) -> tuple[list[Version], str | None]:
         """Resources beside the compartment that it references, in order of type and id."""
         if after and references.parse(after).kind != "literal":
-            raise _foreign_cursor()
+            raise foreign_cursor("$everything")
         if not self._references_asked:
             return [], None
         seen = tuple(after.split("/")) if after else ("", "")
@@ -293,7 +290,3 @@ def _interval(name: str, value: str) -> dates.Interval:
         return dates.interval(value.replace(" ", "+"))
     except ValueError as error:
         raise Invalid(f"{name} is no date or time: {value[:80]}", code="value") from error
-
-
-def _foreign_cursor() -> Invalid:
-    return Invalid("_cursor is not one this server gave for this $everything.")
