@@ -6,11 +6,13 @@ from fhirserver.interaction.service import Service
 from fhirserver.record.antivirus import Antivirus
 from fhirserver.record.behaviour import RecordBehaviour
 from fhirserver.record.mending import JOB
+from fhirserver.record.profile.behaviour import ProfileBehaviour
 from fhirserver.record.settings import RecordSettings
 
 
 def service(settings: RecordSettings = RecordSettings()) -> Service:
-    return Service("record", (RecordBehaviour(settings, Antivirus(settings)),), (JOB,))
+    behaviours = (RecordBehaviour(settings, Antivirus(settings)), ProfileBehaviour())
+    return Service("record", behaviours, (JOB,))
 
 
 __all__ = ["RecordSettings", "service"]
