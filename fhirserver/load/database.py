@@ -17,6 +17,7 @@ from fhirserver.interaction.conditional_delete import conditional_delete
 from fhirserver.interaction.conditional_patch import conditional_patch
 from fhirserver.interaction.patch import patch, patch_of
 from fhirserver.interaction.select import conditional_query, select_one, selects
+from fhirserver.load.collector import rarely_collecting
 from fhirserver.load.prepare import Answer, Part
 from fhirserver.load.report import Refusal, Report
 from fhirserver.load.stored import DIFFERENT, Verdict, compare, search_parameters
@@ -86,7 +87,7 @@ class DatabaseLoad:
         parameters = await search_parameters(self._ctx.store)
         count = 0 if total < INLINE_BYTES else self._worker_count
         options: dict[str, Any] = {"local_bases": self._ctx.local_bases, "atomic": self._atomic}
-        with Workers(count, parameters, **options) as self._workers:
+        with rarely_collecting(), Workers(count, parameters, **options) as self._workers:
             try:
                 await self._run(files, meter)
             except BrokenProcessPool:

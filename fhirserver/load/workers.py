@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import multiprocessing
 import signal
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.load.collector import begin_rarely
 from fhirserver.load.prepare import Preparer
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ def _begin(search_parameters: Sequence[dict[str, Any]], options: dict[str, Any])
     global _preparer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the writing process ends us
     _preparer = Preparer(search_parameters, **options)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    begin_rarely()
 
 
 def _prepare(
