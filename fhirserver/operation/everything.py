@@ -2,7 +2,8 @@
 (https://hl7.org/fhir/R4/patient-operation-everything.html).
 
 The whole compartment, type by type, then what it references and no compartment of the kind can
-hold (practitioners, organizations, medications, locations ...), each resource once. A cursor says
+hold (practitioners, organizations, medications, locations, the Binaries of documents ...), each
+resource once. A cursor says
 which type is being read and where in it; what is referenced follows in the order of type and id,
 so a page goes on right after the last one whatever is written meanwhile.
 
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 
 _OWN_CURSOR = OwnCursor("$everything")
 _SCAN = 500  # resources read at once when looking for references
+_BINARIES = 4  # Binaries read at once: they can be as large as a request
+_PAGE_BYTES = 32 * 1024 * 1024  # after so much of what is referenced a page ends
 _RECORDS = 100  # patients looked at for one page, whether they have what is asked for or not
 _AT_A_TIME = 50  # resources walked before other requests get their turn
 _CARE_DATE: dict[str, str] = msgspec.json.decode(
@@ -116,11 +119,14 @@ class _Page:
 
     def __init__(self, count: int) -> None:
         self._count = count
+        self._bytes = 0  # of what is included
         self.matches: dict[tuple[str, str], Version] = {}
         self.included: dict[tuple[str, str], Version] = {}
 
     @property
     def room(self) -> int:
+        if self._bytes >= _PAGE_BYTES:
+            return 0
         return self._count - len(self.matches) - len(self.included)
 
     def match(self, versions: Sequence[Version]) -> None:
@@ -130,6 +136,7 @@ class _Page:
     def include(self, versions: Sequence[Version]) -> None:
         for version in versions:
             if (version.type, version.id) not in self.matches:
+                self._bytes += len(version.content or b"")
                 self.included.setdefault((version.type, version.id), version)
 
 
@@ -185,14 +192,15 @@ class _Record:
         seen = tuple(after.split("/")) if after else ("", "")
         wanted = sorted(identity for identity in await self._identities() if identity > seen)
         found: list[Version] = []
-        for start in range(0, len(wanted), _SCAN):
-            part = wanted[start : start + _SCAN]
-            found += [v for v in await self._ctx.store.read_many(part) if self._fits(v)]
-            if len(found) > count:
-                break
-        found.sort(key=lambda v: (v.type, v.id))
+        place = size = 0
+        while place < len(wanted) and len(found) <= count and size < _PAGE_BYTES:
+            part = _next_part(wanted, place)
+            place += len(part)
+            read = [v for v in await self._ctx.store.read_many(part) if self._fits(v)]
+            size += sum(len(v.content or b"") for v in read)
+            found += sorted(read, key=lambda v: (v.type, v.id))
         page = found[:count]
-        more = len(found) > count
+        more = len(found) > count or (bool(page) and place < len(wanted))
         return page, f"~{page[-1].type}/{page[-1].id}" if more else None
 
     async def _identities(self) -> set[tuple[str, str]]:
@@ -212,7 +220,9 @@ class _Record:
             if not fresh:
                 break
             found |= fresh
-            fresh = await self._references_of(await self._ctx.store.read_many(sorted(fresh)))
+            # A Binary refers to nothing but the document it belongs to, and may be large.
+            small = sorted(identity for identity in fresh if identity[0] != "Binary")
+            fresh = await self._references_of(await self._ctx.store.read_many(small))
         return found
 
     async def _references_of(self, versions: Sequence[Version]) -> set[tuple[str, str]]:
@@ -220,9 +230,11 @@ class _Record:
         found = set()
         for number, version in enumerate(versions, 1):
             for link in references.links(decode_stored(version.content or b"{}")):
-                if link.type != "reference":
+                if link.type not in ("reference", "url"):
                     continue
                 target = references.parse(link.value, bases)
+                if link.type == "url" and target.type != "Binary":
+                    continue  # of what is at an address, only contents are the record's
                 # What a compartment of this kind can hold is here already, or is another's.
                 if target.kind == "literal" and target.type not in self._all:
                     found.add((target.type, target.id))
@@ -251,6 +263,14 @@ class _Record:
             undated = Not(Present(code, Kind.DATE))
             parts.append(AnyOf((Match(code, Kind.DATE, Both(tuple(tests))), undated)))
         return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+
+def _next_part(wanted: Sequence[tuple[str, str]], place: int) -> Sequence[tuple[str, str]]:
+    """What is read at once from `place` on: many resources, or a few Binaries."""
+    most = _BINARIES if wanted[place][0] == "Binary" else _SCAN
+    part = wanted[place : place + most]
+    kind = part[0][0] == "Binary"
+    return [identity for identity in part if (identity[0] == "Binary") is kind]
 
 
 def _read_parameters(ctx: Context, call: Call) -> _Asked:

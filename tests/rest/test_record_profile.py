@@ -7,7 +7,7 @@ import os
 import uuid
 
 import pytest
-from access_door import MASK, consent, document, patient
+from access_door import MASK, binary, consent, document, patient
 from over_http import database_in, outcome_of
 from token_door import BASE, close_door, open_door
 
@@ -144,6 +144,19 @@ async def test_document_leaves_out_and_reports_what_is_hidden(door):
     assert "extension" not in mine[0]
     outcome_of(await door.get("y", "Composition/doc/$document"), 404)
     outcome_of(await door.ask("A", "POST", "Composition/doc/$document?persist=true"), 403)
+
+
+async def test_everything_brings_the_contents_its_reader_may_see(door):
+    await door.put(
+        document("d", "a"),
+        document("hidden", "a", labels=("MASQUE_PS",)),
+        binary("d-b"),
+        binary("hidden-b"),
+    )
+    url = "Patient/a/$everything?_type=Binary"
+    assert await door.ids("A", url) == ["Binary/d-b", "Binary/hidden-b"]
+    assert await door.ids("x", url) == ["Binary/d-b"]
+    assert await door.ids("measures", url) == []
 
 
 # --- what citizens write --------------------------------------------------------------------
