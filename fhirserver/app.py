@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -338,10 +339,7 @@ def build(settings: Settings) -> Dispatcher:
                 tasks.append(asyncio.create_task(_follow_clients(server, cross_origin)))
                 tasks.append(asyncio.create_task(_purge(store)))
             endpoint.context = context
-            # What was made until now lives as long as the process: the collector may skip it.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 20, 50)
+            _settle()
             yield
         finally:
             for task in tasks:
@@ -362,6 +360,15 @@ def build(settings: Settings) -> Dispatcher:
         return _pages(store, server, lambda: endpoint.context, permitted)
 
     return Dispatcher(endpoint, lifespan, pages=pages, path=PATH)
+
+
+@cache
+def _settle() -> None:
+    """What was made until the first application of a process lives as long as the process: the
+    collector may skip it. Only that: what a later one leaves behind would never be freed."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def configuration_of(settings: Settings) -> Configuration:
