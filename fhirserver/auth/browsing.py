@@ -26,6 +26,7 @@ from fhirserver.auth.page import Pages, language_of
 from fhirserver.auth.rate import TooMany
 from fhirserver.auth.state import KIND as STATE
 from fhirserver.auth.state import State, new_state
+from fhirserver.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -99,8 +100,9 @@ class Browsing:
             person = await demo.sign_in(account, server.directory)
             if person is None:
                 server.failures.failed(address, account)
+                await self._failed("demo", "unknown person", handle, cookie, address)
                 return await self._sign_in_page(request, handle, "unknown_person")
-            return await self._signed_in(handle, cookie, person)
+            return await self._signed_in(handle, cookie, person, address)
 
         return await self._answer(request, answer)
 
@@ -145,8 +147,9 @@ class Browsing:
             except SignInFailed as error:
                 server.failures.failed(address, provider)
                 _log.warning("sign-in failed", provider=provider, reason=str(error))
+                await self._failed(provider, str(error), state.request, cookie, address)
                 return await self._sign_in_page(request, state.request, "sign_in_failed")
-            return await self._signed_in(state.request, cookie, person)
+            return await self._signed_in(state.request, cookie, person, address)
 
         return await self._answer(request, answer)
 
@@ -167,13 +170,15 @@ class Browsing:
             sent = await form.body(request)
             handle, cookie = sent.get("request"), self._cookie(request)
             given = answer_of(sent)
+            address = address_of(request, server.configuration.trusted_proxies)
             try:
-                url = await server.decisions.decide(handle, cookie, sent.get("csrf"), given)
+                url = await server.decisions.decide(
+                    handle, cookie, sent.get("csrf"), given, address
+                )
             except (NoPatient, NoReason, NoEncounter) as error:
                 problem = _PROBLEMS[type(error)]
                 visits = error.visits if isinstance(error, NoEncounter) else ()
                 if isinstance(error, NoPatient):
-                    address = address_of(request, server.configuration.trusted_proxies)
                     server.failures.check(address, "patient")
                     server.failures.failed(address, "patient")
                 question = await server.decisions.question(handle, cookie)
@@ -190,7 +195,12 @@ class Browsing:
             sent, cookie = await form.body(request), self._cookie(request)
             if not cookie or not handles.same(sent.get("csrf"), handles.seal(cookie, "sign-out")):
                 raise NotYours
-            await self._server().sessions.end(cookie)
+            server = self._server()
+            session = await server.sessions.get(cookie)
+            await server.sessions.end(cookie)
+            if session is not None:
+                address = address_of(request, server.configuration.trusted_proxies)
+                await server.recording.signed_out(session.person, address)
             response = self._pages(request).message("signed_out", "", 200)
             response.delete_cookie(self._name(), path="/", secure=self._secure(), httponly=True)
             return response
@@ -218,6 +228,8 @@ class Browsing:
             return RedirectResponse(url, 302, dict(NO_STORE))
         except NotYours:
             return pages.message("error_title", "error_over", 403)
+        except Unavailable:
+            return pages.message("error_title", "error_later", 503)
         except TooMany as error:
             response = pages.message("error_title", "error_many", 429, seconds=error.seconds)
             response.headers["retry-after"] = str(error.seconds)
@@ -237,8 +249,18 @@ class Browsing:
         csrf = handles.seal(cookie, handle)
         return self._pages(request).sign_in(handle, csrf, client.name, providers, problem)
 
-    async def _signed_in(self, handle: str, cookie: str, person: Person) -> Response:
-        new = await self._server().decisions.signed_in(handle, cookie, person)
+    async def _failed(
+        self, provider: str, reason: str, handle: str, cookie: str, address: str
+    ) -> None:
+        server = self._server()
+        asked = await server.decisions.pending(handle, cookie)
+        await server.recording.sign_in_failed(provider, reason, asked.client, address)
+
+    async def _signed_in(self, handle: str, cookie: str, person: Person, address: str) -> Response:
+        server = self._server()
+        asked = await server.decisions.pending(handle, cookie)
+        new = await server.decisions.signed_in(handle, cookie, person)
+        await server.recording.signed_in(person, asked.client, address)
         response = self._go(f"consent?request={handle}")
         self._set_cookie(response, new)
         return response

@@ -15,7 +15,9 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from fhirserver.access import scopes as smart
+from fhirserver.access.audit.record import encode
 from fhirserver.auth import configuration
+from fhirserver.auth.recording import registered
 from fhirserver.errors import Invalid
 from fhirserver.storage.interface import Grant
 
@@ -114,11 +116,14 @@ class Clients:
     async def put(self, client: Client) -> None:
         """Register or change it. Raises Invalid."""
         check(client)
+        await self._recorded(client)
         await self._store.put_grant(self._grant(client))
 
     async def add(self, client: Client) -> None:
         """Register it. Raises Invalid, also if there is one of that id."""
         check(client)
+        if await self.find(client.id) is None:
+            await self._recorded(client)
         if not await self._store.add_grant(self._grant(client)):
             raise Invalid(f"There is a client {client.id} already")
 
@@ -137,6 +142,11 @@ class Clients:
             origin for client in await self.list() if not client.disabled
             for origin in client.origins
         )  # fmt: skip
+
+    async def _recorded(self, client: Client) -> None:
+        """Into the audit log, before it counts."""
+        record = registered(self._clock(), client, disabled=client.disabled)
+        await self._store.append_log([encode(record)])
 
     def _grant(self, client: Client) -> Grant:
         expires = self._clock() + configuration.FOREVER * 1_000_000

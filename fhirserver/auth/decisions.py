@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fhirserver.auth.identity.person import Capacity, Directory, Person
     from fhirserver.auth.identity.provider import OpenID
     from fhirserver.auth.launches import Launches
+    from fhirserver.auth.recording import Recording
     from fhirserver.auth.session import Session, Sessions
     from fhirserver.auth.tokens import Tokens
     from fhirserver.auth.visits import Visit
@@ -109,6 +110,7 @@ class Decisions:
         launches: Launches,
         providers: Mapping[str, OpenID],
         registry: Registry,
+        recording: Recording,
     ) -> None:
         self.configuration = configuration
         self.store = store
@@ -119,6 +121,7 @@ class Decisions:
         self.directory = directory
         self.launches = launches
         self.providers = providers
+        self.recording = recording
         self._registry = registry
         #: The encounters to choose from; `app` says which, once there is a context to ask.
         self.visits: Callable[[Authorization], Awaitable[list[Visit]]] = _no_visits
@@ -174,7 +177,9 @@ class Decisions:
         csrf = handles.seal(cookie, handle)
         return Question(handle, asked, client, session.person, capacities, csrf)
 
-    async def decide(self, handle: str, cookie: str, csrf: str, answer: Answer) -> str:
+    async def decide(
+        self, handle: str, cookie: str, csrf: str, answer: Answer, address: str = ""
+    ) -> str:
         """The URL that takes the answer to the app. Raises NotYours, Refused, NoPatient,
         NoEncounter, NoReason."""
         question = await self.question(handle, cookie)
@@ -187,10 +192,12 @@ class Decisions:
         if await self.store.take_grant(asking.KIND, handles.key_of(handle)) is None:
             raise NotYours  # answered already
         if given is None:
+            await self.recording.denied(session.person, asked.client, address)
             raise _refused(asked, "access_denied", "The person has refused")
         if given.session:
             await self.sessions.note_online(cookie, session, given.family)
         code = await self.tokens.new_code(Code(given, asked.redirect_uri, asked.challenge))
+        await self.recording.allowed(given, address)
         _log.info("authorized", client=asked.client, role=given.role, mode=given.mode)
         return self.redirect(asked.redirect_uri, code=code, state=asked.state)
 

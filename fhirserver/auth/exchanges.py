@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from authlib.oauth2.rfc6749.errors import (
     InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
+    OAuth2Error,
 )
 
 from fhirserver.access.caller import Role
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from fhirserver.auth.configuration import Configuration
     from fhirserver.auth.form import Form
     from fhirserver.auth.rate import Failures
+    from fhirserver.auth.recording import Recording
     from fhirserver.auth.session import Sessions
     from fhirserver.auth.tokens import Tokens
     from fhirserver.storage.interface import Grant
@@ -42,6 +45,7 @@ class Exchanges:
         sessions: Sessions,
         tokens: Tokens,
         failures: Failures,
+        recording: Recording,
     ) -> None:
         self.configuration = configuration
         self.authentication = authentication
@@ -49,6 +53,7 @@ class Exchanges:
         self.sessions = sessions
         self.tokens = tokens
         self.failures = failures
+        self.recording = recording
 
     async def token(self, form: Form, authorization: str, address: str) -> dict[str, Any]:
         """The token response. Raises OAuth2Error, TooMany."""
@@ -59,10 +64,14 @@ class Exchanges:
             account = showing.client
             self.failures.check(address, account)
             client = await self.authentication.of(showing)
-            return await self._exchange(parameters, client)
-        except (InvalidClientError, InvalidGrantError):
+            return await self._exchange(parameters, client, address)
+        except (InvalidClientError, InvalidGrantError) as error:
             self.failures.check(address, account)
             self.failures.failed(address, account)
+            await self.recording.token_refused(account, error.error, address)
+            raise
+        except OAuth2Error as error:
+            await self.recording.token_refused(account, error.error, address)
             raise
 
     async def _holder(self, parameters: dict[str, str]) -> str:
@@ -72,7 +81,9 @@ class Exchanges:
         held = await self.tokens.hold(REFRESH, parameters.get("refresh_token", ""), Refresh)
         return held[1].authorization.client if held else ""
 
-    async def _exchange(self, parameters: dict[str, str], client: Client) -> dict[str, Any]:
+    async def _exchange(
+        self, parameters: dict[str, str], client: Client, address: str
+    ) -> dict[str, Any]:
         grant_type = parameters.get("grant_type")
         if not grant_type:
             raise InvalidRequestError("Missing 'grant_type'")
@@ -98,6 +109,8 @@ class Exchanges:
             response = await self.tokens.issue(given, scope, source=grant)
         still_there = await self.clients.get(client.id) is not None
         await self.tokens.forget_if_gone(still_there, given)
+        issued = msgspec.structs.replace(given, scopes=str(response.get("scope", given.scopes)))
+        await self.recording.token_given(issued, grant_type, address)
         return response
 
 

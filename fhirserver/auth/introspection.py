@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fhirserver.auth.client_authentication import Authentication
     from fhirserver.auth.configuration import Configuration
     from fhirserver.auth.form import Form
+    from fhirserver.auth.recording import Recording
     from fhirserver.auth.tokens import Tokens
     from fhirserver.storage.interface import Store
 
@@ -30,12 +31,14 @@ class Introspection:
         authentication: Authentication,
         clients: Clients,
         tokens: Tokens,
+        recording: Recording,
     ) -> None:
         self.configuration = configuration
         self.store = store
         self.authentication = authentication
         self.clients = clients
         self.tokens = tokens
+        self.recording = recording
 
     async def introspect(self, form: Form, authorization: str, address: str) -> dict[str, Any]:
         """What a token is good for (RFC 7662). The asker shows a bearer token of its own, or
@@ -81,6 +84,7 @@ class Introspection:
         found = await self.tokens.look(secret)
         if found is not None and found[1].client == client.id:
             await self.tokens.end(found[1].family)
+            await self.recording.withdrawn(found[1], address)
 
     async def _bearer(self, authorization: str) -> Client:
         headers = {b"authorization": authorization.encode()}

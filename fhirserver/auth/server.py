@@ -23,6 +23,7 @@ from fhirserver.auth.keys import Keys
 from fhirserver.auth.launches import Launches
 from fhirserver.auth.narrowing import words
 from fhirserver.auth.rate import BEGUN, Failures
+from fhirserver.auth.recording import Recording
 from fhirserver.auth.session import Sessions
 from fhirserver.auth.tokens import Tokens
 
@@ -58,6 +59,7 @@ class AuthorizationServer:
         self.sessions = Sessions(store, now)
         self.tokens = Tokens(store, self.keys, configuration, now)
         self.directory = Directory(store, registry, clock)
+        self.recording = Recording()
         self.failures = Failures()
         self.begun = Failures(per_address=BEGUN)
         self.launches = Launches(store, self.clients, now)
@@ -84,6 +86,7 @@ class AuthorizationServer:
             launches=self.launches,
             providers=self.providers,
             registry=registry,
+            recording=self.recording,
         )
         self.exchanges = Exchanges(
             configuration,
@@ -92,6 +95,7 @@ class AuthorizationServer:
             sessions=self.sessions,
             tokens=self.tokens,
             failures=self.failures,
+            recording=self.recording,
         )
         self.brands = Brands(configuration, store, now, words()["texts"]["title"]["fr"])
         self.introspection = Introspection(
@@ -100,4 +104,5 @@ class AuthorizationServer:
             authentication=authentication,
             clients=self.clients,
             tokens=self.tokens,
+            recording=self.recording,
         )

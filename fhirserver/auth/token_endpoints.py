@@ -12,7 +12,7 @@ from fhirserver.auth import bearer, form
 from fhirserver.auth.answering import NO_STORE, PREFLIGHT, address_of, json_response
 from fhirserver.auth.launch_context import read_launch
 from fhirserver.auth.rate import TooMany
-from fhirserver.errors import Unauthenticated
+from fhirserver.errors import Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,7 +96,7 @@ class TokenEndpoints:
         except OAuth2Error as error:
             extra = {n.lower(): v for n, v in error.get_headers() if n == "WWW-Authenticate"}
             response = json_response(dict(error.get_body()), error.status_code, extra)
-        except (TimeoutError, ConnectionError):
+        except (TimeoutError, ConnectionError, Unavailable):
             content = {"error": "temporarily_unavailable"}
             response = json_response(content, 503, {"retry-after": "5"})
         response.headers.update(await self._origin(request))

@@ -26,6 +26,9 @@ _PROFESSION = f"{_NOS}/TRE_G15-ProfessionSante/FHIR/TRE-G15-ProfessionSante"
 
 _MODE = f"{_NOS}/TRE_R248_ModeAcces/FHIR/TRE-R248-ModeAcces"
 
+_REST = (f"{_HL7}/audit-event-type", "rest", "RESTful Operation")
+_INTERACTION = "http://hl7.org/fhir/restful-interaction"
+
 _SOURCE = (_DCM, "110153", "Source Role ID")
 _DESTINATION = (_DCM, "110152", "Destination Role ID")
 
@@ -46,6 +49,20 @@ _KINDS: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
         (f"{_HL7}/provenance-participant-type", "custodian", "Custodian"),
     ),
     "search": ("E", "Query", _SOURCE, _DESTINATION),
+}
+_IHE = "urn:ihe:event-type-code"
+_OWN = "http://fhirserver.example/CodeSystem/audit"
+_AUTHENTICATION = (_DCM, "110114", "User Authentication")
+_ALERT = (_DCM, "110113", "Security Alert")
+#: What the authorization server does -> (type, subtype); codes of DICOM and of IHE's IUA.
+_SECURITY: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "login": (_AUTHENTICATION, (_DCM, "110122", "Login")),
+    "logout": (_AUTHENTICATION, (_DCM, "110123", "Logout")),
+    "authorize": (_AUTHENTICATION, (_OWN, "authorize", "Decision on an authorization request")),
+    "token": (_AUTHENTICATION, (_IHE, "ITI-71", "Get Access Token")),
+    "revoke": (_AUTHENTICATION, (_OWN, "revoke", "Access withdrawn")),
+    "client": (_ALERT, (_DCM, "110131", "Security Configuration")),
+    "client-disable": (_ALERT, (_DCM, "110131", "Security Configuration")),
 }
 _OTHER = ("E", "", _SOURCE, _DESTINATION)
 
@@ -79,13 +96,16 @@ def audit_event(record: Record, server: str, *, attributed: bool = False) -> Jso
         meta["tag"] = [{"system": SYSTEM, "code": ATTRIBUTED}]
     if meta:
         event["meta"] = meta
-    event["type"] = _coding(f"{_HL7}/audit-event-type", "rest", "RESTful Operation")
-    event["subtype"] = [_coding("http://hl7.org/fhir/restful-interaction", record.interaction)]
+    type, subtype = _SECURITY.get(record.interaction, (_REST, (_INTERACTION, record.interaction)))
+    event["type"] = _coding(*type)
+    event["subtype"] = [_coding(*subtype)]
     event["action"] = action
     event["recorded"] = instant(record.time // 1000 * 1000)
     event["outcome"] = "0" if succeeded else "4" if record.status < 500 else "8"
     if not succeeded:
         event["outcomeDesc"] = _refusal(record)
+    elif record.detail:
+        event["outcomeDesc"] = record.detail
     event["agent"] = list(_agents(record, client_type, server_type, server))
     event["source"] = {
         "observer": _identified(server),
@@ -99,6 +119,8 @@ def audit_event(record: Record, server: str, *, attributed: bool = False) -> Jso
 
 def _refusal(record: Record) -> str:
     said = f"HTTP status {record.status}"
+    if record.detail:
+        said += f": {record.detail}"
     if record.skipped:
         said += f"; {record.skipped} requests of unknown callers before it are only counted"
     return said

@@ -19,6 +19,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     URL as sent. `id`: X-Request-Id. `token`: hash of the token.
     `heads`: in a witness (interaction `""`), the end of every other chain: number and hash.
     `pruned`: in a witness of `retention.py`, the last block gone of each chain that was cut.
+    `detail`: of what the authorization server did (`SECURITY`), in words.
     `skipped`: so many refused requests without a caller are only counted here.
     """
 
@@ -41,8 +42,14 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     address: str = ""
     heads: dict[str, tuple[int, str]] = {}
     skipped: int = 0
+    detail: str = ""
     pruned: dict[str, tuple[int, str]] = {}
 
+
+#: Interactions with the authorization server, which are no accesses to data.
+SECURITY = frozenset(
+    {"login", "logout", "authorize", "token", "revoke", "client", "client-disable"}
+)
 
 encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(list[Record])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from fhirserver.access.audit.carried import subjects_of
@@ -103,6 +104,19 @@ class Audit:
                 skipped=skipped,
             )
             await self.append([encode(record)])
+
+    def now(self) -> int:
+        return self._clock()
+
+    async def security(self, record: Record, *, limited: bool = False) -> None:
+        """Record what the authorization server did. `limited`: of somebody unknown, of whose
+        refusals some each second are recorded and the rest is counted."""
+        if limited:
+            skipped = self._taken()
+            if skipped is None:
+                return
+            record = msgspec.structs.replace(record, skipped=skipped)
+        await self.append([encode(record)])
 
     async def append(self, records: Sequence[bytes]) -> None:
         """Make records durable. Those that come while others are being written are written

@@ -49,6 +49,8 @@ class Notice:
 def notices_of(record: Record) -> Iterator[Notice]:
     if not record.patient or record.status >= 400 or HIDING.intersection(record.labels):
         return
+    if not record.entities:  # nothing was seen: a token given, a search that found nothing
+        return
     professional = record.role == Role.PROFESSIONAL and record.user
     if record.mode in (Mode.BRIS_DE_GLACE, Mode.CENTRE_15):
         # One token is one opening of the space.
