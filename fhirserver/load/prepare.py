@@ -16,6 +16,7 @@ from fhirserver.model.content import content
 from fhirserver.model.references import links, parse, rewrite
 from fhirserver.model.version import ABSENT, ANY, Change
 from fhirserver.search.index import Indexer
+from fhirserver.search.packed import PackedEntries
 from fhirserver.validation.validator import Validator
 
 if TYPE_CHECKING:
@@ -249,7 +250,8 @@ class Preparer:
         resource["id"] = entry.id
         self._check(resource)
         stored = content(resource, entry.id)
-        return Change(entry.method, entry.type, entry.id, stored, self._entries(resource), expect)
+        indexed = PackedEntries.of(self._entries(resource))
+        return Change(entry.method, entry.type, entry.id, stored, indexed, expect)
 
     def _found(
         self, entry: Entry, entries: Entries, answers: Mapping[Question, Answer]

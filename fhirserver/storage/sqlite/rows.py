@@ -22,6 +22,7 @@ from fhirserver.search.entries import (
     WordEntry,
 )
 from fhirserver.search.expression import Kind
+from fhirserver.search.packed import PLAIN, WORD, PackedEntries
 from fhirserver.storage.sqlite.insert import Insert
 from fhirserver.storage.sqlite.tables import (
     BARE_INSERT,
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from fhirserver.storage.sqlite.names import Names, Symbols
+    from fhirserver.search.packed import Groups
+    from fhirserver.storage.sqlite.names import Names, Params, Symbols
 
 Row = tuple[Any, ...]
 
@@ -115,6 +117,9 @@ def add_rows(
     names: Names, type: int, key: int, entries: Sequence[tuple[Any, ...]], rows: Rows
 ) -> None:
     """Append the rows of a resource's entries to `rows`."""
+    if type_of(entries) is PackedEntries:
+        _add_packed(names, type, key, entries.groups, rows)
+        return
     params = names.params(type)
     symbols = names.symbols
     tables = rows.tables
@@ -148,6 +153,34 @@ def add_rows(
 
 
 type_of = type
+
+
+def _add_packed(names: Names, type: int, key: int, groups: Groups, rows: Rows) -> None:
+    """The same of entries that lie by kind, without a look at each word."""
+    params = names.params(type)
+    symbols = names.symbols
+    for number, entries in groups.plain:
+        ADD[number](rows.tables[KIND_OF[number]], params, symbols, key, entries)
+    words = []
+    for number, code in groups.bare:
+        if number == WORD:
+            words.append(presence_token(params[code]))
+        else:
+            rows.bare.append((params[code], key))
+    for element, (code, parts) in enumerate(groups.composites):
+        param = params[code]
+        for component, (number, fields) in enumerate(parts):
+            values = COLUMNS[PLAIN[number]](symbols, fields)
+            rows.composite.append(
+                (param, component, values[0], key, element, *values[1:], *PAD[len(values)])
+            )
+    for code, text in groups.words:
+        param = params[code]
+        between = f" {param:x}w"
+        words.append(presence_token(param) + between + text.replace(" ", between))
+    if words:
+        rows.words.append((key, " ".join(words)))
+
 
 #: Composite rows have five value columns; the unused hold 0.
 PAD = {width: (0,) * (5 - width) for width in range(1, 6)}
@@ -201,6 +234,7 @@ KINDS: dict[type, Kind] = {
     UriEntry: Kind.URI,
     PositionEntry: Kind.POSITION,
 }
+KIND_OF = tuple(KINDS[made] for made in PLAIN)
 COLUMNS: dict[type, Callable[[Symbols, Any], Row]] = {
     StringEntry: _string,
     TokenEntry: _token,
@@ -211,3 +245,42 @@ COLUMNS: dict[type, Callable[[Symbols, Any], Row]] = {
     UriEntry: _uri,
     PositionEntry: _position,
 }
+
+
+def _add_tokens(
+    table: list[Row], params: Params, symbols: Symbols, key: int, entries: list[Any]
+) -> None:
+    table += [(params[code], value, key, symbols[system]) for code, system, value in entries]
+
+
+def _add_pairs(
+    table: list[Row], params: Params, symbols: Symbols, key: int, entries: list[Any]
+) -> None:
+    table += [(params[code], first, key, second) for code, first, second in entries]
+
+
+def _add_others(
+    made: type,
+) -> Callable[[list[Row], Params, Symbols, int, list[Any]], None]:
+    columns = COLUMNS[made]
+
+    def add(
+        table: list[Row], params: Params, symbols: Symbols, key: int, entries: list[Any]
+    ) -> None:
+        for entry in entries:
+            first, *rest = columns(symbols, entry)
+            table.append((params[entry[0]], first, key, *rest))
+
+    return add
+
+
+ADD = tuple(
+    {
+        TokenEntry: _add_tokens,
+        ReferenceEntry: _add_tokens,  # they lie alike: the second field leads
+        StringEntry: _add_pairs,
+        DateEntry: _add_pairs,
+    }.get(made)
+    or _add_others(made)
+    for made in PLAIN
+)
