@@ -16,24 +16,35 @@ from typing import TYPE_CHECKING
 from fhirserver.interaction.conditional_reference import conditional_references, the_one
 from fhirserver.interaction.select import conditional_query
 from fhirserver.model import references
+from fhirserver.model.version import ANY
 from fhirserver.search.evaluate import Candidate, Resources, matches
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
     from fhirserver.interaction.transaction_plan import Plan, Planned
 
+_HISTORY = "/_history/"
 _AT_A_TIME = 50  # resources rewritten before other requests get their turn
 
 
 class _Mapping(dict[str, str]):
     """fullUrl to `Type/id`. It notices, while links are looked up for rewriting, whether one may
-    be a conditional reference, which spares a second walk through every resource."""
+    be a conditional reference, and those to one version of what has a fullUrl here, which spares
+    a second walk through every resource."""
 
     noticed = False
+
+    def __init__(self, mapping: dict[str, str]) -> None:
+        super().__init__(mapping)
+        self.versioned: dict[str, str] = {}  # link -> fullUrl
 
     def __contains__(self, link: object) -> bool:
         if "?" in link:  # type: ignore[operator]
             self.noticed = True
+        if _HISTORY in link:  # type: ignore[operator]
+            url = str(link).partition(_HISTORY)[0]
+            if super().__contains__(url):
+                self.versioned[str(link)] = url
         return super().__contains__(link)
 
 
@@ -54,8 +65,38 @@ async def settle_links(ctx: Context, plan: Plan) -> None:
             conditional.append((write, found))
         if number % _AT_A_TIME == 0:
             await asyncio.sleep(0)
+    if mapping.versioned:
+        await _settle_versions(ctx, plan, mapping)
     if conditional:
         await _resolve(ctx, plan, conditional)
+
+
+async def _settle_versions(ctx: Context, plan: Plan, mapping: _Mapping) -> None:
+    """A link to one version stays one: to the version that the transaction makes or finds."""
+    known = {}
+    for link, url in mapping.versioned.items():
+        type, _, id = mapping[url].partition("/")
+        known[link] = f"{type}/{id}{_HISTORY}{await _version(ctx, plan, type, id)}"
+    for write in plan.writes:
+        if write.draft.resource is not None:
+            base = _base(write.step.full_url)
+            resource = references.rewrite(write.draft.resource, known, base=base)
+            write.draft = replace(write.draft, resource=resource)
+
+
+async def _version(ctx: Context, plan: Plan, type: str, id: str) -> int:
+    for written in plan.settled.values():
+        for one in written:
+            if (one.version.type, one.version.id) == (type, id):
+                return one.version.version
+    current = await ctx.store.current(type, id)
+    if current is None:
+        return 1
+    for write in plan.writes:
+        draft = write.draft
+        if (draft.type, draft.id) == (type, id) and draft.expect == ANY:
+            write.draft = replace(draft, expect=current.version)  # or it would be another
+    return current.version + 1
 
 
 def _base(full_url: str | None) -> str:

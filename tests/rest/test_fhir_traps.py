@@ -846,6 +846,44 @@ TRANSACTION: dict[str, list[Step]] = {
         ),
         Step("GET <pat>", 200, has={"link.0.other.reference": "Patient/*"}),
     ],
+    "a link to one version is one afterwards": [
+        put(_patient(), "TAG-put"),
+        Step(
+            "POST ",
+            200,
+            _bundle(
+                "transaction",
+                _entry("POST", "Patient", _patient(), "http://TAG.example/fhir/Patient/1"),
+                _entry(
+                    "PUT",
+                    "Patient/TAG-put",
+                    _patient(id="TAG-put"),
+                    "http://TAG.example/fhir/Patient/TAG-put",
+                ),
+                _entry(
+                    "POST",
+                    "Observation",
+                    _observation(
+                        subject={"reference": "http://TAG.example/fhir/Patient/1/_history/7"},
+                        performer=[{"reference": "Patient/TAG-put/_history/7"}],
+                        focus=[{"reference": "http://TAG.example/fhir/Patient/9/_history/7"}],
+                    ),
+                    "http://TAG.example/fhir/Observation/1",
+                ),
+            ),
+            has={"entry.1.response.etag": 'W/"2"'},
+            keep={"made": "entry.2.response.location"},
+        ),
+        Step(
+            "GET <made>",
+            200,
+            has={
+                "subject.reference": "Patient/*-*/_history/1",
+                "performer.0.reference": "Patient/TAG-put/_history/2",
+                "focus.0.reference": "http://TAG.example/fhir/Patient/9/_history/7",
+            },
+        ),
+    ],
     "a link to what is not in the Bundle is left untouched": [
         Step(
             "POST ",
