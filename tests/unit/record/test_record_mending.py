@@ -53,7 +53,7 @@ def context(store, behaviour=None, clock=None):
 
 
 def cut():
-    (whole,) = service().behaviours
+    whole, _ = service().behaviours
     return Cut(whole._settings, whole._antivirus)
 
 
