@@ -129,6 +129,10 @@ class TooLarge(FHIRError):
     code = "too-long"
 
 
+class UrlTooLong(TooLarge):
+    """The URL is over the limit."""
+
+
 class TooCostly(FHIRError):
     """The search would take more than this server gives to one request."""
 

@@ -20,7 +20,7 @@ from fhirserver.errors import (
     FHIRError,
     Invalid,
     Malformed,
-    TooLarge,
+    UrlTooLong,
 )
 from fhirserver.interaction.read import read
 from fhirserver.model.definitions import RESOURCE_TYPES
@@ -312,7 +312,7 @@ class Endpoint:
         raw_path: bytes = scope["raw_path"]
         query: bytes = scope["query_string"]
         if len(raw_path) + len(query) > self._limits.url_bytes:
-            raise TooLarge("The URL is longer than this server reads; post the search to _search")
+            raise UrlTooLong("The URL is longer than this server reads; post the search to _search")
         path = _text(raw_path)[len(self._path) :].removeprefix("/")
         path = path.removesuffix("/")
         segments = tuple(decode_percent(p, "path") for p in path.split("/")) if path else ()

@@ -39,6 +39,7 @@ STATUS: dict[type[BaseException], int] = {
     errors.PreconditionFailed: 412,
     errors.MultipleMatches: 412,
     errors.TooLarge: 413,
+    errors.UrlTooLong: 414,
     errors.UnsupportedMediaType: 415,
     errors.Unprocessable: 422,
     errors.TooCostly: 422,

@@ -305,7 +305,7 @@ async def test_bundle_of_too_many_entries_is_refused(in_process):
 
 async def test_url_over_the_limit_is_refused(in_process):
     client = await in_process(max_url_bytes=1024)
-    outcome_of(await client.get("/Patient?name=" + "x" * 2000), 413)
+    outcome_of(await client.get("/Patient?name=" + "x" * 2000), 414)
 
 
 # --- anything at all ---------------------------------------------------------------------------
