@@ -98,17 +98,18 @@ async def _load_samples(database: str) -> int:
     from fhirserver.cli.opening import opened
     from fhirserver.load.database import DatabaseLoad
     from fhirserver.load.sources import find
+    from fhirserver.load.workers import Workers
     from fhirserver.model import shipped
 
     problems: list[Refusal] = []
     files = [
         file for file in find([shipped.folder("examples")]) if file.suffix in (".json", ".ndjson")
     ]
-    async with opened(database) as (_, context):
+    async with opened(database) as (_, context), Workers(0) as workers:
         load = DatabaseLoad(
-            context, refused=problems.append, progress=lambda done, count: None, workers=0
+            context, refused=problems.append, progress=lambda done, count: None, workers=workers
         )
-        report = await load.run(files, sum(file.stat().st_size for file in files))
+        report = await load.run(files)
     if problems:
         raise Failure(f"A sample resource was refused: {problems[0]}")
     return report.accepted

@@ -152,21 +152,25 @@ async def _into_database(
     workers: int,
     base_url: str,
 ) -> Report:
-    from fhirserver.cli.opening import opened
-    from fhirserver.load.database import DatabaseLoad, LoadStopped
+    from fhirserver.load.workers import Workers
 
-    async with opened(database, base_url) as (_, context):
-        load = DatabaseLoad(
-            context,
-            refused=refused,  # type: ignore[arg-type]
-            progress=progress.update,
-            workers=workers,
-            atomic=atomic,
-        )
-        try:
-            return await load.run(files, total)
-        except LoadStopped as stopped:
-            raise Failure(str(stopped)) from None
+    async with Workers(workers, total) as started:
+        # These take a second to import; meanwhile the workers do the same with theirs.
+        from fhirserver.cli.opening import opened
+        from fhirserver.load.database import DatabaseLoad, LoadStopped
+
+        async with opened(database, base_url) as (_, context):
+            load = DatabaseLoad(
+                context,
+                refused=refused,  # type: ignore[arg-type]
+                progress=progress.update,
+                workers=started,
+                atomic=atomic,
+            )
+            try:
+                return await load.run(files)
+            except LoadStopped as stopped:
+                raise Failure(str(stopped)) from None
 
 
 def summary(report: Report) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fhirserver.access.store import (
     SelectionChanged,
@@ -23,7 +22,7 @@ from fhirserver.load.report import Refusal, Report
 from fhirserver.load.stored import DIFFERENT, Verdict, compare, search_parameters
 from fhirserver.load.streams import MIB, Meter
 from fhirserver.load.work import helpings, read
-from fhirserver.load.workers import Workers
+from fhirserver.load.workers import WorkerEnded, Workers
 from fhirserver.model import json
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 GROUP_CHANGES = 2000
 GROUP_BYTES = 16 * MIB
-#: Below so many bytes on disk the start of worker processes costs more than they bring.
-INLINE_BYTES = MIB
 _RETRIES = 3
 
 
@@ -66,14 +63,14 @@ class DatabaseLoad:
         *,
         refused: Callable[[Refusal], None],
         progress: Callable[[int, int], None],
-        workers: int,
+        workers: Workers,
         atomic: bool = False,
     ) -> None:
         self.report = Report()
         self._ctx = ctx
         self._told = refused
         self._progress = progress
-        self._worker_count = workers
+        self._workers = workers
         self._atomic = atomic
         self._group: list[_Pending] = []
         self._group_changes = self._group_bytes = 0
@@ -82,15 +79,15 @@ class DatabaseLoad:
         self._makes_parameters = False
         self._claimed: set[int] = set()
 
-    async def run(self, files: Sequence[Path], total: int) -> Report:
+    async def run(self, files: Sequence[Path]) -> Report:
         meter = Meter()
         parameters = await search_parameters(self._ctx.store)
-        count = 0 if total < INLINE_BYTES else self._worker_count
-        options: dict[str, Any] = {"local_bases": self._ctx.local_bases, "atomic": self._atomic}
-        with rarely_collecting(), Workers(count, parameters, **options) as self._workers:
+        options = {"local_bases": self._ctx.local_bases, "atomic": self._atomic}
+        self._workers.begin(parameters, options)
+        with rarely_collecting():
             try:
                 await self._run(files, meter)
-            except BrokenProcessPool:
+            except WorkerEnded:
                 raise LoadStopped(
                     "a worker process ended unexpectedly (out of memory?); what was stored "
                     "stays, and the same command goes on from there"

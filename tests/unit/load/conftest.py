@@ -11,6 +11,7 @@ from load_files import dump
 
 from fhirserver.cli.opening import opened
 from fhirserver.load.database import DatabaseLoad
+from fhirserver.load.workers import Workers
 
 
 @pytest.fixture
@@ -35,16 +36,15 @@ def load(database, tmp_path):
         else:
             paths = [Path(file) for file in files]
         said = []
-        async with opened(database) as (_, context):
+        async with opened(database) as (_, context), Workers(workers) as started:
             loading = DatabaseLoad(
                 context,
                 refused=said.append,
                 progress=lambda done, count: None,
-                workers=workers,
+                workers=started,
                 atomic=atomic,
             )
-            total = 1 << 30 if workers else 0
-            report = await loading.run(paths, total)
+            report = await loading.run(paths)
         return report, [str(refusal).replace(str(tmp_path / "in") + "/", "") for refusal in said]
 
     return run
