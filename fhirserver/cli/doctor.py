@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,25 +13,19 @@ from rich.text import Text
 
 from fhirserver.cli.configuration import settings
 from fhirserver.cli.failure import Failure
+from fhirserver.cli.finding import Finding
+from fhirserver.cli.safety import findings as safety
+from fhirserver.cli.safety import of_clients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fhirserver.interaction.context import Context
     from fhirserver.settings import Settings
+    from fhirserver.storage.interface import Store
 
 _SAMPLE = 20
 _SAMPLED = ("Patient", "Observation", "DocumentReference", "Condition", "Organization")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`state`: good, note (nothing wrong, worth knowing) or bad."""
-
-    subject: str
-    state: str
-    text: str
-    advice: str = ""
 
 
 def doctor(
@@ -52,6 +45,7 @@ def doctor(
         findings.append(Finding("settings", "bad", str(failure), failure.advice))
     else:
         findings += _settings(chosen)
+        findings += safety(chosen)
         findings += asyncio.run(_database(chosen))
     _print(findings)
     raise typer.Exit(1 if any(finding.state == "bad" for finding in findings) else 0)
@@ -122,12 +116,21 @@ async def _database(chosen: Settings) -> list[Finding]:
                 text = f"transaction Bundles are refused here: {reason}"
                 findings.append(Finding("database", "note", text))
             findings.append(await _indexes(context))
+            if chosen.environment == "production":
+                findings += await _clients(store)
             return findings
     except Failure as failure:
         return [Finding("database", "bad", str(failure), failure.advice)]
     except Exception as error:
         # An engine may fail in any way of its driver's.
         return [Finding("database", "bad", f"{name}: {type(error).__name__}: {error}")]
+
+
+async def _clients(store: Store) -> list[Finding]:
+    from fhirserver.auth.client import Clients
+    from fhirserver.auth.server import microseconds
+
+    return list(of_clients(await Clients(store, microseconds).list()))
 
 
 def _is_missing(database: str) -> bool:
