@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from fhirserver.interaction.context import Context, Resource
 
+
 @dataclass(frozen=True, slots=True)
 class Hosting:
     """`country`: where the data is kept (ISO 3166); `outside`: hosts the server may call; `kept`:
