@@ -321,3 +321,26 @@ def test_summary_as_a_page(fhir, tag):
     heads = tree.xpath('//section[h2="Allergies et intolérances"]//th')
     assert heads
     assert not tree.xpath("//script")
+
+
+def test_pregnancies_habits_and_directives_have_their_sections(fhir, tag):
+    patient = person(fhir, tag)
+    pregnant = measure(patient, "82810-3", 1, "1", "2026-05-01", category="exam")
+    post(fhir, pregnant)
+    post(fhir, measure(patient, "72166-2", 0, "1", "2026-05-01", category="social-history"))
+    category = [coded(f"{TERMINOLOGY}/consentcategorycodes", "acd")]
+    directive = {
+        "resourceType": "Consent",
+        "status": "active",
+        "scope": coded(f"{TERMINOLOGY}/consentscope", "adr"),
+        "category": category,
+        "patient": subject(patient),
+        "dateTime": "2026-01-01",
+        "policyRule": {"text": "directives anticipées"},
+    }
+    made = post(fhir, directive)
+    post(fhir, directive | {"status": "inactive"})
+    found = summary(fhir, patient)
+    assert found.texts("10162-6") == ["mesure 82810-3"]
+    assert found.texts("29762-2") == ["mesure 72166-2"]
+    assert found.entries("42348-3") == [made]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fhirserver.access.decision.build import all_of, refers, token
+from fhirserver.access.decision.build import all_of, any_of, refers, token
 from fhirserver.model.dates import microseconds
 from fhirserver.model.json import decode_stored
 from fhirserver.record.profile.kind import codings, fits, states_absence, table, when
@@ -108,7 +108,7 @@ def _where(patient: str, kind: Kind) -> Expression:
         return whose
     if kind.categories:
         return all_of(whose, token("category", *kind.categories))
-    return all_of(whose, *(token("code", *c, system=s) for s, c in kind.codes.items()))
+    return all_of(whose, any_of(*(token("code", *c, system=s) for s, c in kind.codes.items())))
 
 
 def _newest_of_code(found: list[Found]) -> list[Found]:
