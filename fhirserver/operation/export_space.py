@@ -94,6 +94,7 @@ class _Archive:
         self._language = language
         self._stream = _Stream()
         self._files: dict[str, int] = {}
+        self._given: set[str] = set()  # Binaries that $everything gives
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The bytes of the archive, as they come to be."""
@@ -142,7 +143,10 @@ class _Archive:
                 here = await self._binaries_of(resource, binaries)
                 entry.write((version.content or b"{}") + b"\n")
                 self._files[current] = self._files.get(current, 0) + 1
-                page.add(resource, here)
+                if current == "Binary":
+                    self._given.add(version.id)
+                else:
+                    page.add(resource, here)
                 number += 1
                 if number % 50 == 0:
                     await asyncio.sleep(0)
@@ -189,8 +193,11 @@ class _Archive:
                 body = str(data).encode()
             archive.writestr(name, body)
             yield self._stream.taken()
-        with archive.open("fhir/Binary.ndjson", "w", force_zip64=True) as entry:
-            for id in binaries:
+        missing = [id for id in binaries if id not in self._given]
+        if not missing:
+            return
+        with archive.open(self._name("Binary"), "w", force_zip64=True) as entry:
+            for id in missing:
                 version = await self._ctx.store.read("Binary", id)
                 if version is not None and version.content is not None:
                     entry.write(version.content + b"\n")
