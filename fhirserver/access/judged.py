@@ -69,7 +69,9 @@ class JudgedStore:
     def demand(self, action: str, type: str) -> None:
         demand(self._rules, action, type)
 
-    def demand_holder(self, patient: str) -> None:
+    def demand_holder(self, patient: str, action: str = "") -> None:
+        if action and not self._rules.gives_all(action):
+            raise forbidden(action, ())
         self._rules.explains(patient)
 
     async def explain(

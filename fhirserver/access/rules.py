@@ -36,6 +36,9 @@ class Rules(Protocol):
     def explains(self, patient: str) -> Situation:
         """Who asks why others see this patient's data. Raises Forbidden."""
 
+    def gives_all(self, action: str) -> bool:
+        """Whether the scopes give the action over every type of a record, without constraint."""
+
     def check(
         self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
     ) -> None:
@@ -62,6 +65,9 @@ class Uniform:
 
     def explains(self, patient: str) -> Situation:
         raise Forbidden("Only the citizen and who represents them may ask this.")
+
+    def gives_all(self, action: str) -> bool:
+        return True
 
     def check(
         self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None

@@ -110,11 +110,12 @@ class PermittedStore:
             raise Forbidden("Only the citizen and who represents them may ask this.")
         return self._judged.explain(patient, professional, resource, mode)
 
-    def demand_holder(self, patient: str) -> None:
+    def demand_holder(self, patient: str, action: str = "") -> None:
         """Raises Forbidden or NotFound for whoever is neither the holder of this space nor
-        represents them by law; with no access control everybody may."""
+        represents them by law; with no access control everybody may. `action`: one that the
+        caller's scopes have to give over everything in it."""
         if self._judged is not None:
-            self._judged.demand_holder(patient)
+            self._judged.demand_holder(patient, action)
 
     def current(self, type: str, id: str) -> Awaitable[Version | None]:
         """The newest version of what is to be written: known by any action, not by `r` alone."""

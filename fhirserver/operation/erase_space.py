@@ -45,7 +45,7 @@ async def erase_space(ctx: Context, call: Call) -> Resource | Version:
         if name != "confirm" or not isinstance(value, str):
             raise Invalid("The one parameter of $erase-space is the string 'confirm'.")
         code = value
-    ctx.store.demand_holder(call.id)
+    ctx.store.demand_holder(call.id, "d")  # an app that may only read cannot have it erased
     version = await ctx.store.read("Patient", call.id)
     if version is None or version.content is None:
         raise NotFound(f"Patient/{call.id[:64]} is not known.")

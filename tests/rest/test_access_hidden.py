@@ -223,10 +223,18 @@ def requests(type, id, transactions):
             ("GET", f"{url}/$apps", None, plain),
             ("GET", f"{url}/$app-activity?app=Device/x", None, plain),
             ("GET", f"{url}/$immds-forecast", None, plain),
+            ("GET", f"{url}/$export-space", None, plain),
+            ("POST", f"{url}/$erase-space", {"resourceType": "Parameters"}, plain),
+            ("GET", f"{url}/$summary", None, plain),
+            ("GET", f"{url}/$prevention-programme", None, plain),
+            ("GET", f"{url}/$calendar-address", None, plain),
+            ("POST", f"{url}/$calendar-address", {"resourceType": "Parameters"}, plain),
+            ("GET", f"DocumentReference/$docref?patient={id}", None, plain),
         )
     if type == "Communication":
         yield "GET", f"{url}/$thread", None, plain
         yield "POST", f"{url}/$mark-read", {"resourceType": "Parameters"}, plain
+        yield "POST", f"{url}/$file-attachment", {"resourceType": "Parameters"}, plain
         yield "POST", f"{url}/$end-thread", {"resourceType": "Parameters"}, plain
     if type == "Binary":
         attached = document("n", "a", author="Patient/a")
@@ -301,3 +309,25 @@ async def test_who_may_write_into_a_space_knows_that_it_is_open_and_no_more(door
             made = await door.ask(name, "POST", "Observation", observation("n", whose))
             assert made.status_code == (status if whose == "pat-hidden" else 403), (name, whose)
     assert (await door.get("professional", "Patient/pat-hidden")).status_code == 404
+
+
+async def test_a_space_is_taken_along_and_erased_by_its_holder_alone_with_the_scopes_for_it(door):
+    nothing = {"resourceType": "Parameters"}
+    for name in ("carer", "professional", "launched", "service"):
+        assert (await door.get(name, "Patient/a/$export-space")).status_code == 403, name
+        assert (await door.ask(name, "POST", "Patient/a/$erase-space", nothing)).status_code == 403
+    for number, scopes in enumerate(
+        (
+            "patient/*.rs",
+            "patient/*.cru",
+            "patient/Patient.cruds patient/Observation.cruds",
+            "patient/*.cruds?category=x",
+        )
+    ):
+        name = f"reads-{number}"
+        await door.give(name, "citizen", scopes, fhir_user="Patient/a", patient="a")
+        asked = await door.ask(name, "POST", "Patient/a/$erase-space", nothing)
+        assert asked.status_code == 403, scopes
+    asked = await door.ask("citizen", "POST", "Patient/a/$erase-space", nothing)
+    assert asked.status_code == 200, asked.text
+    assert (await door.get("citizen", "Patient/a/$export-space")).status_code == 200

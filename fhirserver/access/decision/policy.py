@@ -119,6 +119,13 @@ class Policy:
             raise NotFound(f"Patient/{patient} is not known.")
         return self.situation
 
+    def gives_all(self, action: str) -> bool:
+        """Whether the scopes give the action over every type of a record, without constraint."""
+        return all(
+            any(not scope.constraints for scope in self._reaching(action, type))
+            for type in resource_types().record
+        )
+
     def check(
         self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
     ) -> None:

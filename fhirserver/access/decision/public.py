@@ -33,6 +33,9 @@ class PublicRules:
     def explains(self, patient: str) -> Situation:
         raise Forbidden("Only the citizen and who represents them may ask this.")
 
+    def gives_all(self, action: str) -> bool:
+        return False
+
     def check(
         self, type: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
     ) -> None:
