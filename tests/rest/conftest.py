@@ -15,6 +15,7 @@ from fhirserver.settings import Settings
 #: Modules of so many requests that they take long on the wire server of the tests.
 LONG_ON_MONGODB = frozenset(
     {
+        "test_access_hidden",
         "test_capabilities_kept",
         "test_immds_forecast",
         "test_prevention_programme",
