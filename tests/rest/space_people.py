@@ -19,7 +19,7 @@ TASK = "http://fhirserver.example/CodeSystem/space-task"
 INS_TEST = "urn:oid:1.2.250.1.213.1.4.10"
 CORE = "https://hl7.fr/ig/fhir/core/StructureDefinition"
 #: Jobs are done when a test says so: `Insurance.until`.
-BY_HAND = {"registrars": REGISTRAR, "space_seconds": 3600}
+BY_HAND = {"registrars": REGISTRAR, "space_seconds": 3600, "search_seconds": 300}
 QUICK = {"registrars": REGISTRAR, "space_seconds": 0.1}
 
 
