@@ -15,6 +15,8 @@ from fhirserver.settings import Settings
 #: Modules of so many requests that they take long on the wire server of the tests.
 LONG_ON_MONGODB = frozenset(
     {
+        "test_space_export",
+        "test_story",
         "test_access_hidden",
         "test_capabilities_kept",
         "test_immds_forecast",
