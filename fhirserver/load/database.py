@@ -92,6 +92,9 @@ class DatabaseLoad:
                     "a worker process ended unexpectedly (out of memory?); what was stored "
                     "stays, and the same command goes on from there"
                 ) from None
+            finally:
+                if self._commit is not None:  # stopped: the store must not close under it
+                    await asyncio.wait([self._commit])
         if self._makes_parameters:
             self.report.notes.append(
                 "Search parameters were loaded: run `fhirserver reindex` so that resources "

@@ -100,3 +100,21 @@ def test_killed_load_is_completed_by_running_it_again(tmp_path):
     finish(file, clean)
     assert contents(interrupted) == contents(clean)
     assert len(contents(clean)) == 2 * BUNDLES
+
+
+@pytest.mark.timeout(100)
+def test_load_stopped_from_the_keyboard_says_no_more_and_keeps_what_it_counted(tmp_path):
+    file = tmp_path / "in.ndjson"
+    file.write_bytes(b"\n".join(dump(bundle(n)) for n in range(BUNDLES)))
+    database = tmp_path / "stopped.db"
+    process = start(file, database)
+    deadline = time.monotonic() + 60
+    while count(database) == 0 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    there = count(database)
+    assert 0 < there < 2 * BUNDLES
+    assert f"{there:,} already there" in finish(file, database)
