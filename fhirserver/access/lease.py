@@ -24,12 +24,16 @@ class Lease:
         self._clock = clock
 
     async def hold(self, seconds: float) -> bool:
-        """Take it, or keep it, for so long from now; whether this process has it."""
-        until = self._clock() + int(seconds * 1_000_000)
+        """Take it, or keep it, for so long from now; whether this process has it. It is written
+        anew only when half of the time is over: a durable write is not for every round."""
+        now, span = self._clock(), int(seconds * 1_000_000)
+        until = now + span
         grant = Grant(_KIND, self._name, self._process, until)
         held = await self._store.get_grant(_KIND, self._name)
         if held is None:
             return await self._store.add_grant(grant)
+        if held.value == self._process and held.expires - now > span // 2:
+            return True
         return held.value == self._process and await self._store.swap_grant(held, grant)
 
     async def release(self) -> None:

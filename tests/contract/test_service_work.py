@@ -36,7 +36,10 @@ async def test_one_process_at_a_time_holds_a_lease(timed, clock):
     mine, other = lease(timed, clock, "a"), lease(timed, clock, "b")
     assert await mine.hold(10)
     assert not await other.hold(10)
-    clock[0] += 9_000_000
+    clock[0] += 3_000_000
+    assert await mine.hold(10)
+    assert (await timed.get_grant("lease", "job/x")).expires == START + 10_000_000  # not written
+    clock[0] += 6_000_000
     assert await mine.hold(10)  # kept for longer
     clock[0] += 9_000_000
     assert not await other.hold(10)
