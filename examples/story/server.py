@@ -35,7 +35,13 @@ class Client:
         )
 
     def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        return self._http.request(method, path, json=body)
+        """The answer; a server that is busy (503) is asked again, as its answer says."""
+        for pause in (1, 2, 4, 8, 16, 0):
+            answer = self._http.request(method, path, json=body)
+            if answer.status_code != 503 or not pause:
+                break
+            time.sleep(pause)
+        return answer
 
     def get(self, path: str) -> Any:
         return self._good("GET", path)
