@@ -69,6 +69,13 @@ class Sequence:
                 document = await counters.find_one({"_id": _ID})
         self._known = int(document["last"]) if document else 0
 
+    async def quiet(self) -> int | None:
+        """The last number taken, when all up to it are written; None while some are not."""
+        document = await self._connection.counters.find_one({"_id": _ID})
+        if document is None or document.get("open"):
+            return None
+        return int(document["last"])
+
     async def reserve(self, count: int, now: int) -> Reservation:
         """Take `count` numbers at the time `now` (microseconds; kept in whole milliseconds)."""
         self._mark = None

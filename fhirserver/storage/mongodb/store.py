@@ -57,6 +57,8 @@ class MongoStore:
         self._clock = clock or _now
         self.capabilities = Capabilities(False, "the store is not open")
         self._connection = Connection(url)
+        #: Types -> the number of commits, and the newest one of these types by then.
+        self._newest: dict[tuple[str, ...], tuple[int, int]] = {}
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -153,8 +155,16 @@ class MongoStore:
             return await self._history.history_count(selection, limit)
 
     async def newest(self, types: Sequence[str]) -> int:
+        named = tuple(types)
         with reaching():
-            return await self._history.newest(types)
+            last = await self._sequence.quiet()
+            known = self._newest.get(named)
+            if last is not None and known is not None and known[0] == last:
+                return known[1]
+            seq = await self._history.newest(named)
+        if last is not None:
+            self._newest[named] = (last, seq)
+        return seq
 
     async def changes(self, after: int = 0) -> AsyncIterator[Version]:
         with reaching():
