@@ -15,14 +15,28 @@ from fhirserver.settings import Settings
 #: Modules of so many requests that they take long on the wire server of the tests.
 LONG_ON_MONGODB = frozenset(
     {
-        "test_space_export",
-        "test_story",
         "test_access_hidden",
+        "test_auth_clients",
         "test_capabilities_kept",
+        "test_catalogue_applications",
+        "test_catalogue_authorisation",
+        "test_catalogue_citizen",
+        "test_catalogue_listing",
+        "test_diary_calendar",
         "test_immds_forecast",
+        "test_messaging_attachments",
+        "test_messaging_state",
+        "test_messaging_threads",
         "test_prevention_programme",
         "test_real_patients",
+        "test_record_profile",
         "test_search_against_files",
+        "test_space_existence",
+        "test_space_export",
+        "test_space_kept",
+        "test_space_opening",
+        "test_space_statistics",
+        "test_story",
     }
 )
 
