@@ -89,13 +89,15 @@ class Server:
         self._token = found["token_endpoint"]
 
     def until(self, what: Any, every: float = 0.5) -> Any:
-        """What `what()` gives once it gives something; None when that takes too long."""
+        """What `what()` gives once it gives something; None when that takes too long. It is asked
+        less and less often: a server does some things when it has time."""
         end = time.monotonic() + self.patience
         while True:
             found = what()
             if found or time.monotonic() > end:
                 return found
             time.sleep(every)
+            every = min(every * 1.5, 15)
 
     def service(self, id: str) -> Client:
         """A backend service (https://hl7.org/fhir/smart-app-launch/backend-services.html)."""

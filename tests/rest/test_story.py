@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -57,10 +58,28 @@ def run(*arguments, folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=600,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=1500,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-3000:]}"
     return done.stdout
+
+
+def told_of(engine, folder):
+    """The sample people; for the wire server, to which each search is a walk through everything,
+    those alone who occur."""
+    examples = ROOT / "examples"
+    if engine == "sqlite":
+        return sorted(examples.glob("*.json"))
+    catalogue = json.loads((examples / "catalogue.json").read_text())
+    publishers = [
+        entry["resource"]
+        for entry in catalogue["entry"]
+        if entry["resource"]["resourceType"] == "Organization"
+    ]
+    file = folder / "publishers.ndjson"
+    file.write_text("\n".join(map(json.dumps, publishers)))
+    names = ("directory.json", "camille-lefevre.json", "jules-lefevre.json")
+    return [*(examples / name for name in names), file]
 
 
 @pytest.fixture(params=["sqlite", "mongodb"])
@@ -70,7 +89,7 @@ def told(request, tmp_path):
     port = free_port()
     base = f"http://127.0.0.1:{port}/fhir"
     key = tmp_path / "key.json"
-    people = sorted((ROOT / "examples").glob("*.json"))
+    people = told_of(request.param, tmp_path)
     run("-m", "fhirserver.cli", "load", *people, "--database", url, folder=tmp_path)
     run(ROOT / "examples/story/prepare.py", "--database", url, "--key", key, folder=tmp_path)
     server = start(tmp_path, url, request.param, FHIRSERVER_AUTH="smart",
