@@ -94,7 +94,8 @@ def told(request, tmp_path):
     run(ROOT / "examples/story/prepare.py", "--database", url, "--key", key, folder=tmp_path)
     server = start(tmp_path, url, request.param, FHIRSERVER_AUTH="smart",
                    FHIRSERVER_PORT=str(port), FHIRSERVER_BASE_URL=base,
-                   FHIRSERVER_SEARCH_SECONDS="300", FHIRSERVER_MAIL_FOLDER=str(tmp_path / "mail"))  # fmt: skip
+                   FHIRSERVER_SEARCH_SECONDS="300",
+                   FHIRSERVER_MAIL_FOLDER=str(tmp_path / "mail"))  # fmt: skip
     yield base, key, tmp_path, request.param
     stop(server)
     assert "Traceback" not in server.log.read_text(errors="replace")
