@@ -92,10 +92,14 @@ def told(request, tmp_path):
     people = told_of(request.param, tmp_path)
     run("-m", "fhirserver.cli", "load", *people, "--database", url, folder=tmp_path)
     run(ROOT / "examples/story/prepare.py", "--database", url, "--key", key, folder=tmp_path)
-    server = start(tmp_path, url, request.param, FHIRSERVER_AUTH="smart",
-                   FHIRSERVER_PORT=str(port), FHIRSERVER_BASE_URL=base,
-                   FHIRSERVER_SEARCH_SECONDS="300",
-                   FHIRSERVER_MAIL_FOLDER=str(tmp_path / "mail"))  # fmt: skip
+    settings = {
+        "FHIRSERVER_AUTH": "smart",
+        "FHIRSERVER_PORT": str(port),
+        "FHIRSERVER_BASE_URL": base,
+        "FHIRSERVER_SEARCH_SECONDS": "300",
+        "FHIRSERVER_MAIL_FOLDER": str(tmp_path / "mail"),
+    }
+    server = start(tmp_path, url, request.param, **settings)
     yield base, key, tmp_path, request.param
     stop(server)
     assert "Traceback" not in server.log.read_text(errors="replace")
