@@ -14,13 +14,13 @@ from fhirserver.access.decision import listing
 from fhirserver.access.decision.consent_shapes import actors, is_choice
 from fhirserver.access.decision.convention import (
     agreed_version,
-    extensions,
     listing_of,
     purposes_of,
 )
 from fhirserver.access.scopes import granted
 from fhirserver.catalogue.rules import refused
 from fhirserver.model.dates import microseconds
+from fhirserver.model.extensions import extensions
 
 if TYPE_CHECKING:
     from fhirserver.access.decision.convention import Listing

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.decision import listing
-from fhirserver.access.decision.convention import extensions, listing_of
+from fhirserver.access.decision.convention import listing_of
 from fhirserver.catalogue import convention, names
 from fhirserver.catalogue.referencing import (
     Referencing,
@@ -22,6 +22,7 @@ from fhirserver.catalogue.referencing import (
 from fhirserver.catalogue.registration import registration_of
 from fhirserver.catalogue.rules import check_transition, party, refused, rules
 from fhirserver.errors import FHIRError
+from fhirserver.model.extensions import extensions
 from fhirserver.model.version import ANY
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.decision import listing
-from fhirserver.access.decision.convention import extensions, value
 from fhirserver.catalogue.rules import rules
 from fhirserver.model.dates import instant, interval, microseconds
+from fhirserver.model.extensions import extensions, value, with_extensions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,23 +61,10 @@ def element(place: Referencing) -> Json:
 
 def placed(device: Json, place: Referencing, convention: Json | None) -> Json:
     """The Device with its place written into it. Its status follows: active while listed."""
-    ours = (listing.REFERENCING, listing.CONVENTION)
-    kept = [e for e in device.get("extension", []) if e.get("url") not in ours]
-    kept.append(element(place))
-    if convention is not None:
-        kept.append(convention)
     status = "active" if place.status == listing.LISTED else "inactive"
-    made = {key: each for key, each in device.items() if key not in ("extension", "status")}
-    return _ordered({**made, "extension": kept, "status": status}, device)
-
-
-def _ordered(made: Json, device: Json) -> Json:
-    """Elements where they were; new ones before the others as FHIR orders them."""
-    first = ("resourceType", "id", "meta", "implicitRules", "language", "text", "contained")
-    head = [key for key in first if key in made]
-    rest = [key for key in device if key not in head and key in made and key != "extension"]
-    keys = [*head, "extension", *rest]
-    return {key: made[key] for key in dict.fromkeys([*keys, *made])}
+    ours = [element(place)] if convention is None else [element(place), convention]
+    urls = (listing.REFERENCING, listing.CONVENTION)
+    return with_extensions({**device, "status": status}, urls, ours)
 
 
 def text(moment: datetime) -> str:

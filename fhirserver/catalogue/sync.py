@@ -15,7 +15,7 @@ import structlog
 
 from fhirserver.access.decision import listing
 from fhirserver.access.decision.build import all_of, refers, token
-from fhirserver.access.decision.convention import extensions, listing_of
+from fhirserver.access.decision.convention import listing_of
 from fhirserver.access.store import VersionConflict
 from fhirserver.catalogue import consent as consents
 from fhirserver.catalogue.device import last_with_address
@@ -33,6 +33,7 @@ from fhirserver.catalogue.rules import rules
 from fhirserver.errors import FHIRError
 from fhirserver.interaction.update import update
 from fhirserver.model.dates import microseconds
+from fhirserver.model.extensions import extensions
 from fhirserver.model.json import decode_stored
 from fhirserver.search.expression import Query
 

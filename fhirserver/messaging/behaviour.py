@@ -15,9 +15,10 @@ from fhirserver.errors import Forbidden
 from fhirserver.messaging import attachments, ending, rules, sending, thread
 from fhirserver.messaging.changing import changed
 from fhirserver.messaging.codes import CITIZENS, KEPT, SENT, WITHDRAWN
-from fhirserver.messaging.message import kind, message_of, thread_state, with_extensions
+from fhirserver.messaging.message import kind, message_of, thread_state
 from fhirserver.messaging.rules import refused
 from fhirserver.messaging.writer import CITIZEN_ROLES, writer_of
+from fhirserver.model.extensions import with_extensions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

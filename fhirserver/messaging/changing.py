@@ -12,14 +12,10 @@ from fhirserver.errors import Forbidden, Issue, Unprocessable
 from fhirserver.messaging import thread
 from fhirserver.messaging.codes import KEPT, SENT, THREAD_STATE, UNREAD, WITHDRAWN
 from fhirserver.messaging.ending import with_state
-from fhirserver.messaging.message import (
-    extensions,
-    message_of,
-    thread_state,
-    with_extensions,
-)
+from fhirserver.messaging.message import message_of, thread_state
 from fhirserver.messaging.rules import refused
 from fhirserver.model.dates import instant, microseconds
+from fhirserver.model.extensions import extensions, with_extensions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

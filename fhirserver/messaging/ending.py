@@ -14,8 +14,9 @@ from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import attempts, commit
 from fhirserver.messaging import thread
 from fhirserver.messaging.codes import THREAD_STATE, THREAD_STATUS
-from fhirserver.messaging.message import came_after, message_of, thread_state, with_extensions
+from fhirserver.messaging.message import came_after, message_of, thread_state
 from fhirserver.messaging.sending import ended_state, with_element
+from fhirserver.model.extensions import with_extensions
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:

@@ -21,10 +21,11 @@ from fhirserver.messaging.codes import (
     UNREAD,
 )
 from fhirserver.model.dates import interval
+from fhirserver.model.extensions import any_value, extensions
 from fhirserver.model.references import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     Resource = Mapping[str, Any]
 
@@ -78,7 +79,7 @@ class Message:
     @property
     def read_in(self) -> tuple[str, ...]:
         """The mailboxes it was read in."""
-        found = (part(e, "recipient") for e in extensions(self.resource, READ))
+        found = (any_value(e, "recipient") for e in extensions(self.resource, READ))
         return tuple(_text(each) for each in found if each is not None)
 
     @property
@@ -133,9 +134,9 @@ def pair(reference: str) -> tuple[str, str]:
 def thread_state(root: Resource) -> ThreadState:
     for extension in extensions(root, THREAD_STATE):
         return ThreadState(
-            bool(part(extension, "ended")),
-            str(part(extension, "date") or ""),
-            _text(part(extension, "by")),
+            bool(any_value(extension, "ended")),
+            str(any_value(extension, "date") or ""),
+            _text(any_value(extension, "by")),
             _words(root.get("statusReason")),
         )
     return ThreadState()
@@ -149,34 +150,6 @@ def came_after(one: str, other: str) -> bool:
         return interval(one)[0] > interval(other)[0]
     except ValueError:
         return False
-
-
-def extensions(element: Mapping[str, Any], url: str) -> list[dict[str, Any]]:
-    given = element.get("extension")
-    return [e for e in given if e.get("url") == url] if isinstance(given, list) else []
-
-
-def part(extension: Mapping[str, Any], url: str) -> Any:
-    """The value of a complex extension's part."""
-    for each in extensions(extension, url):
-        return next((value for name, value in each.items() if name.startswith("value")), None)
-    return None
-
-
-def with_extensions(
-    resource: Resource, without: Iterable[str], more: Iterable[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The resource less its extensions of the URLs `without`, and with `more`."""
-    urls = frozenset(without)
-    kept = [e for e in resource.get("extension") or [] if e.get("url") not in urls]
-    found = [*kept, *more]
-    changed = {name: value for name, value in resource.items() if name != "extension"}
-    if not found:
-        return changed
-    # Where FHIR has it: after id, meta and text.
-    head = ("resourceType", "id", "meta", "implicitRules", "language", "text", "contained")
-    ordered = {name: changed.pop(name) for name in head if name in changed}
-    return {**ordered, "extension": found, **changed}
 
 
 def _text(value: Any) -> str:

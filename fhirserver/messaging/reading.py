@@ -14,9 +14,10 @@ from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import attempts, commit
 from fhirserver.messaging import thread
 from fhirserver.messaging.codes import READ, UNREAD
-from fhirserver.messaging.message import extensions, pair, part, with_extensions
+from fhirserver.messaging.message import pair
 from fhirserver.messaging.sending import with_element
 from fhirserver.model.dates import instant, microseconds
+from fhirserver.model.extensions import any_value, extensions, with_extensions
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:
@@ -99,5 +100,7 @@ def _receipt(mailbox: str, reader: str, now: str) -> dict[str, Any]:
 
 
 def _is(extension: dict[str, Any], mailbox: str, reader: str) -> bool:
-    recipient = (part(extension, "recipient") or {}).get("reference", "")
-    return recipient == mailbox and (part(extension, "reader") or {}).get("reference") == reader
+    recipient = (any_value(extension, "recipient") or {}).get("reference", "")
+    return (
+        recipient == mailbox and (any_value(extension, "reader") or {}).get("reference") == reader
+    )

@@ -16,9 +16,10 @@ from fhirserver.messaging.codes import (
     THREAD_STATE,
     UNREAD,
 )
-from fhirserver.messaging.message import kind, message_of, with_extensions
+from fhirserver.messaging.message import kind, message_of
 from fhirserver.messaging.rules import refused
 from fhirserver.model.dates import instant, microseconds
+from fhirserver.model.extensions import with_extensions
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.model.extensions import extensions, value
 from fhirserver.space.identifier import each_identifier, ins_systems, is_national
 from fhirserver.space.refusal import issue
 
@@ -40,12 +41,11 @@ def claims(resource: Resource) -> bool:
 
 def status(resource: Resource) -> str:
     """The status of the identity: VALI, QUAL, PROV, RECUP, or none said."""
-    for extension in _extensions(resource):
-        if extension.get("url") == RELIABILITY:
-            for part in _extensions(extension):
-                code = (part.get("valueCoding") or {}).get("code")
-                if part.get("url") == "identityStatus" and isinstance(code, str):
-                    return code
+    for extension in extensions(resource, RELIABILITY):
+        for part in extensions(extension, "identityStatus"):
+            code = (part.get("valueCoding") or {}).get("code")
+            if isinstance(code, str):
+                return code
     return ""
 
 
@@ -103,17 +103,11 @@ def profile_issues(resource: Resource) -> list[Issue]:
 
 def birth_place(resource: Resource) -> str:
     """The INSEE code of the birth place."""
-    for extension in _extensions(resource):
-        if extension.get("url") == BIRTH_PLACE:
-            return insee_code(extension.get("valueAddress") or {})
-    return ""
+    return insee_code(value(resource, BIRTH_PLACE, "valueAddress") or {})
 
 
 def insee_code(address: dict[str, Any]) -> str:
-    for extension in _extensions(address):
-        if extension.get("url") == INSEE_CODE:
-            return str((extension.get("valueCoding") or {}).get("code", ""))
-    return ""
+    return str((value(address, INSEE_CODE, "valueCoding") or {}).get("code", ""))
 
 
 def _name_issues(resource: Resource, form: re.Pattern[str]) -> list[Issue]:
@@ -122,8 +116,7 @@ def _name_issues(resource: Resource, form: re.Pattern[str]) -> list[Issue]:
             continue
         where = f"Patient.name[{place}]"
         given = name.get("given") or [""]
-        listed = next((e for e in _extensions(name) if e.get("url") == GIVEN_NAMES), {})
-        names = str(listed.get("valueString", ""))
+        names = str(value(name, GIVEN_NAMES, "valueString") or "")
         found = []
         if not form.fullmatch(str(name.get("family", ""))):
             found.append(_said("birth name, in upper case without accents", f"{where}.family"))
@@ -141,8 +134,3 @@ def _name_issues(resource: Resource, form: re.Pattern[str]) -> list[Issue]:
 
 def _said(what: str, where: str) -> Issue:
     return issue(f"The strict traits of an INS lack the {what}.", where, code="required")
-
-
-def _extensions(element: dict[str, Any]) -> list[dict[str, Any]]:
-    listed = element.get("extension")
-    return [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []

@@ -20,6 +20,7 @@ from fhirserver.access.decision import listing
 from fhirserver.access.decision.codes import RESOURCE_TYPE
 from fhirserver.access.scopes import Scope, Scopes
 from fhirserver.model.dates import interval, period
+from fhirserver.model.extensions import extensions, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,19 +79,6 @@ class Opened:
     @property
     def types(self) -> frozenset[str]:
         return frozenset(scope.type for scope in self.scopes.resources)
-
-
-def extensions(element: Json, url: str) -> list[Json]:
-    found = element.get("extension")
-    listed = found if isinstance(found, list) else []
-    return [each for each in listed if isinstance(each, dict) and each.get("url") == url]
-
-
-def value(element: Json, url: str, name: str) -> Any:
-    """The value[x] of the first extension of this url; None when there is none."""
-    for each in extensions(element, url):
-        return each.get(name)
-    return None
 
 
 def listing_of(device: Json) -> Listing | None:

@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from anyascii import anyascii
 
+from fhirserver.model.extensions import extensions
+from fhirserver.space.traits import BIRTH_PLACE, GIVEN_NAMES, INSEE_CODE, RELIABILITY, RELIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FR = "https://hl7.fr/ig/fhir/core/StructureDefinition/"
-BIRTH_GIVEN_NAMES = f"{FR}fr-core-patient-birth-list-given-name"
-INSEE_CODE = f"{FR}fr-core-address-insee-code"
-RELIABILITY = f"{FR}fr-core-identity-reliability"
-BIRTH_PLACE = "http://hl7.org/fhir/StructureDefinition/patient-birthPlace"
-#: Statuses with which an INS may be used to share data; FR Core 2.1 writes VALI for the second.
-QUALIFIED = frozenset({"QUAL", "VALI"})
 _DATE = re.compile(r"[12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 
 
@@ -65,30 +61,21 @@ def matches(traits: Traits, patient: dict[str, Any]) -> bool:
 def _is_named(traits: Traits, name: dict[str, Any]) -> bool:
     if name.get("use") != "official" or normal(name.get("family", "")) != normal(traits.family):
         return False
-    listed = [
-        e.get("valueString", "")
-        for e in name.get("extension", [])
-        if e.get("url") == BIRTH_GIVEN_NAMES
-    ]
+    listed = [e.get("valueString", "") for e in extensions(name, GIVEN_NAMES)]
     found = normal(listed[0] if listed else " ".join(name.get("given", [])))
     return found == normal(" ".join(traits.given))
 
 
 def _is_qualified(patient: dict[str, Any]) -> bool:
     return any(
-        coding.get("code") in QUALIFIED
-        for part in _extensions(patient, RELIABILITY)
-        for each in part.get("extension", [])
-        if each.get("url") == "identityStatus"
+        coding.get("code") in RELIABLE
+        for part in extensions(patient, RELIABILITY)
+        for each in extensions(part, "identityStatus")
         for coding in [each.get("valueCoding") or {}]
     )
 
 
 def _places(patient: dict[str, Any]) -> Iterator[str]:
-    for part in _extensions(patient, BIRTH_PLACE):
-        for each in _extensions(part.get("valueAddress") or {}, INSEE_CODE):
+    for part in extensions(patient, BIRTH_PLACE):
+        for each in extensions(part.get("valueAddress") or {}, INSEE_CODE):
             yield (each.get("valueCoding") or {}).get("code", "")
-
-
-def _extensions(element: dict[str, Any], url: str) -> Iterator[dict[str, Any]]:
-    return (each for each in element.get("extension", []) if each.get("url") == url)

@@ -21,6 +21,7 @@ from fhirserver.interaction.read import read
 from fhirserver.interaction.search import search
 from fhirserver.interaction.update import update
 from fhirserver.model.dates import instant, interval, microseconds
+from fhirserver.model.extensions import with_extensions
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:
@@ -240,19 +241,12 @@ def _accepted(appointment: Json) -> Json:
 
 def _until(ctx: Context, appointment: Json) -> Json:
     until = instant(microseconds(ctx.clock() + HOLD))
-    kept = _others(appointment)
-    return {**appointment, "extension": [*kept, {"url": HELD_UNTIL, "valueInstant": until}]}
+    return with_extensions(appointment, [HELD_UNTIL], [{"url": HELD_UNTIL, "valueInstant": until}])
 
 
 def released(appointment: Json) -> Json:
     """Without the time it is held until."""
-    kept = _others(appointment)
-    made = {name: value for name, value in appointment.items() if name != "extension"}
-    return {**made, "extension": kept} if kept else made
-
-
-def _others(appointment: Json) -> list[Json]:
-    return [each for each in appointment.get("extension", []) if each.get("url") != HELD_UNTIL]
+    return with_extensions(appointment, [HELD_UNTIL])
 
 
 def patient_of(ctx: Context, given: str) -> str:

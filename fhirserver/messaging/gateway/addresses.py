@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.decision.build import all_of, any_of, token
 from fhirserver.access.decision.codes import INS
-from fhirserver.messaging.message import extensions, pair
+from fhirserver.messaging.message import pair
+from fhirserver.model.extensions import extensions
 from fhirserver.model.json import decode_stored
 from fhirserver.search.expression import Query
 
