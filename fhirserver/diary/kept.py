@@ -24,6 +24,7 @@ from fhirserver.interaction.context import Draft
 from fhirserver.interaction.select import conditional_query, select_one, selects
 from fhirserver.interaction.write import attempts, commit, validated
 from fhirserver.model.json import decode_stored
+from fhirserver.model.references import identity
 from fhirserver.model.version import ABSENT
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ async def patients_of(ctx: Context, versions: Sequence[Version], element: str) -
             before = await ctx.as_server.store.vread(version.type, version.id, version.version - 1)
             states += [before] if before is not None else []
         for state in states:
-            reference = decode_stored(state.content or b"{}").get(element, {}).get("reference", "")
-            name, _, id = reference.partition("/")
-            if name == "Patient" and id:
-                found.add(id.partition("/")[0])
+            reference = decode_stored(state.content or b"{}").get(element)
+            patient = identity(reference, ctx.local_bases, "Patient")
+            if patient is not None:
+                found.add(patient[1])
     return found
 
 

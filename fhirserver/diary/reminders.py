@@ -15,6 +15,7 @@ from fhirserver.access.notice.notice import APPOINTMENT, VACCINATION, Notice, no
 from fhirserver.interaction.service import Job, follow
 from fhirserver.model.dates import instant, interval, microseconds
 from fhirserver.model.json import decode_stored
+from fhirserver.model.references import identity
 from fhirserver.search.parse import criteria
 
 if TYPE_CHECKING:
@@ -114,13 +115,7 @@ def _notice(patient: str, kind: str, reason: tuple[str, ...], now: datetime, abo
 
 
 def _patient(ctx: Context, reference: Any) -> str:
-    text = reference.get("reference") if isinstance(reference, dict) else None
-    if not isinstance(text, str):
-        return ""
-    for base in ctx.local_bases:
-        text = text.removeprefix(f"{base}/")
-    type, _, id = text.partition("/")
-    return id if type == "Patient" and "/" not in id else ""
+    return (identity(reference, ctx.local_bases, "Patient") or ("", ""))[1]
 
 
 async def _has_open_space(ctx: Context, patient: str) -> bool:

@@ -10,25 +10,23 @@ persons of a carer).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fhirserver.access.decision.build import all_of, refers, token
 from fhirserver.access.decision.codes import CARER
 from fhirserver.access.decision.consent_shapes import codes
-from fhirserver.access.store import Selects
 from fhirserver.errors import Issue, Unprocessable
-from fhirserver.model.dates import microseconds, period
-from fhirserver.model.json import decode_stored
-from fhirserver.search.expression import Query
+from fhirserver.interaction.related_person import beside, lasts
+from fhirserver.model.references import identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fhirserver.access.store import Selects
     from fhirserver.interaction.context import Context, Draft, Resource
+    from fhirserver.model.references import Identity
     from fhirserver.model.version import Version
-    from fhirserver.search.expression import Expression
 
-_MOST = 1000  # carers looked through
 _CARING = (token("active", "true"), token("relationship", CARER))
 
 
@@ -44,8 +42,8 @@ class CarerLimitBehaviour:
         for draft in drafts:
             carer = draft.resource
             if draft.type == "RelatedPerson" and carer is not None and is_carer(carer):
-                patient = _reference(carer.get("patient"))
-                if patient and _lasts(ctx, carer):
+                patient = identity(carer.get("patient"), ctx.local_bases, "Patient")
+                if patient is not None and lasts(ctx, carer):
                     held = await self._check(ctx, draft, patient, drafts)
                     draft = replace(draft, selects=(*draft.selects, *held))
             written.append(draft)
@@ -55,23 +53,25 @@ class CarerLimitBehaviour:
         pass
 
     async def _check(
-        self, ctx: Context, draft: Draft, patient: str, drafts: Sequence[Draft]
+        self, ctx: Context, draft: Draft, patient: Identity, drafts: Sequence[Draft]
     ) -> list[Selects]:
         """What must hold of the other carers at commit. Raises Unprocessable."""
-        of_patient = all_of(*_CARING, refers("patient", (("Patient", patient),)))
-        selects, others = await self._others(ctx, draft, of_patient, drafts)
-        same = [other for other in others if _reference(other.get("patient")) == patient]
+
+        def cared_for(other: Resource) -> Identity | None:
+            return identity(other.get("patient"), ctx.local_bases, "Patient")
+
+        of_patient = all_of(*_CARING, refers("patient", (patient,)))
+        selects, others = await beside(ctx, draft, of_patient, drafts, is_carer)
+        same = [other for other in others if cared_for(other) == patient]
         if len(same) >= self._carers:
             raise _refused(f"A person has at most {self._carers} carers.", "RelatedPerson.patient")
         held = [selects]
         for system, value in _identifiers(draft.resource or {}):
             named = token("identifier", value, system=system)
-            selects, others = await self._others(ctx, draft, all_of(*_CARING, named), drafts)
+            selects, others = await beside(ctx, draft, all_of(*_CARING, named), drafts, is_carer)
             held.append(selects)
             persons = {
-                _reference(other.get("patient"))
-                for other in others
-                if (system, value) in _identifiers(other)
+                cared_for(other) for other in others if (system, value) in _identifiers(other)
             }
             if len(persons - {patient}) >= self._persons:
                 raise _refused(
@@ -80,32 +80,9 @@ class CarerLimitBehaviour:
                 )
         return held
 
-    async def _others(
-        self, ctx: Context, draft: Draft, where: Expression, drafts: Sequence[Draft]
-    ) -> tuple[Selects, list[Resource]]:
-        """The carers there are beside this one, with those written together with it. The time is
-        not in the query, so that two who ask for the same wait for each other."""
-        query = Query(("RelatedPerson",), where, count=_MOST)
-        found = (await ctx.as_server.store.search(query)).versions
-        written = {each.id: each.resource for each in drafts if each.type == "RelatedPerson"}
-        others = [decode_stored(v.content or b"{}") for v in found if v.id not in written]
-        others += [
-            other
-            for id, other in written.items()
-            if id != draft.id and other is not None and is_carer(other)
-        ]
-        ids = frozenset((version.type, version.id) for version in found)
-        return Selects(query, ids, server=True), [o for o in others if _lasts(ctx, o)]
-
 
 def is_carer(related: Resource) -> bool:
     return related.get("active") is True and CARER in codes(related.get("relationship", []))
-
-
-def _lasts(ctx: Context, related: Resource) -> bool:
-    """Its time is not over; one that is to come counts."""
-    bounds = period(related.get("period") or {})
-    return bounds is None or bounds[1] > microseconds(ctx.clock())
 
 
 def _identifiers(related: Resource) -> set[tuple[str, str]]:
@@ -114,11 +91,6 @@ def _identifiers(related: Resource) -> set[tuple[str, str]]:
         for each in related.get("identifier", [])
         if isinstance(each, dict) and each.get("value")
     }
-
-
-def _reference(value: Any) -> str:
-    text = str(value.get("reference", "")) if isinstance(value, dict) else ""
-    return text.removeprefix("Patient/") if text.startswith("Patient/") else ""
 
 
 def _refused(text: str, expression: str) -> Unprocessable:

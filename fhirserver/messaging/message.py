@@ -22,7 +22,7 @@ from fhirserver.messaging.codes import (
 )
 from fhirserver.model.dates import interval
 from fhirserver.model.extensions import any_value, extensions
-from fhirserver.model.references import parse
+from fhirserver.model.references import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,11 +100,7 @@ class ThreadState:
 
 def message_of(resource: Resource, local_bases: Sequence[str] = ()) -> Message:
     def local(value: Any) -> str:
-        text = value.get("reference") if isinstance(value, dict) else None
-        if not isinstance(text, str):
-            return ""
-        found = parse(text, local_bases)
-        return found.literal if found.kind == "literal" else ""
+        return "/".join(identity(value, local_bases) or ())
 
     def first(name: str) -> str:
         return next((each for each in map(local, resource.get(name) or []) if each), "")

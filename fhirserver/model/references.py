@@ -29,6 +29,10 @@ _URN = re.compile(
 )
 
 
+#: Type and logical id.
+Identity = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What a reference string says.
@@ -83,6 +87,18 @@ def parse(text: str, local_bases: Sequence[str] = ()) -> Reference:
     if question and criteria and type_ in RESOURCE_TYPES:
         return Reference(text, "conditional", type_, criteria=criteria)
     return Reference(text, "unknown")
+
+
+def identity(value: Any, local_bases: Sequence[str] = (), type: str = "") -> Identity | None:
+    """The resource of this server that a Reference, or its text, names; None when it names none,
+    or none of `type`."""
+    text = value.get("reference") if isinstance(value, dict) else value
+    if not isinstance(text, str):
+        return None
+    found = parse(text, local_bases)
+    if found.kind != "literal" or type not in ("", found.type):
+        return None
+    return found.type, found.id
 
 
 # --- every link of a resource ---------------------------------------------------------------

@@ -42,11 +42,7 @@ class View:
 
     def identity(self, reference: Any) -> Identity | None:
         """The resource of this server that a Reference, or the url of an attachment, means."""
-        text = reference.get("reference") if isinstance(reference, dict) else reference
-        if not isinstance(text, str):
-            return None
-        found = references.parse(text, self.ctx.local_bases)
-        return (found.type, found.id) if found.kind == "literal" else None
+        return references.identity(reference, self.ctx.local_bases)
 
     async def stored(self, identity: Identity) -> Version | None:
         """The current version, whoever may see it; None when there is none or it is deleted."""

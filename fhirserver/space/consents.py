@@ -14,8 +14,8 @@ from fhirserver.access.decision.codes import (
 )
 from fhirserver.access.decision.consent_shapes import codes, is_choice
 from fhirserver.access.store import Selects
-from fhirserver.model import references
 from fhirserver.model.dates import microseconds
+from fhirserver.model.references import identity
 from fhirserver.search.expression import Query
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def choice_of(ctx: Context, consent: Resource) -> tuple[str, str]:
     if consent.get("status") != "active" or not is_choice(consent):
         return "", ""
     category = codes(consent.get("category", [])) & {OPT_IN, OPT_OUT}
-    named = (consent.get("patient") or {}).get("reference")
-    target = references.parse(str(named), ctx.local_bases)
-    if len(category) != 1 or target.kind != "literal" or target.type != "Patient":
+    patient = identity(consent.get("patient"), ctx.local_bases, "Patient")
+    if len(category) != 1 or patient is None:
         return "", ""
-    return next(iter(category)), target.id
+    return next(iter(category)), patient[1]

@@ -19,9 +19,9 @@ from fhirserver.access.caller import Role
 from fhirserver.access.decision.build import all_of, refers, token
 from fhirserver.access.store import Selects
 from fhirserver.errors import Forbidden, Issue, Unprocessable
-from fhirserver.model import references
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.json import decode_stored
+from fhirserver.model.references import identity
 from fhirserver.search.expression import Query
 from fhirserver.space import consents
 from fhirserver.space.codes import (
@@ -57,9 +57,7 @@ def is_opening(task: Resource) -> bool:
 
 def patient_of(ctx: Context, task: Resource) -> str:
     """The id of the Patient whose space it is; empty when it is not one of this server."""
-    text = (task.get("for") or {}).get("reference")
-    target = references.parse(str(text), ctx.local_bases)
-    return target.id if target.kind == "literal" and target.type == "Patient" else ""
+    return (identity(task.get("for"), ctx.local_bases, "Patient") or ("", ""))[1]
 
 
 def of_patient(id: str, *states: str) -> Query:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fhirserver.model import references, shipped
+from fhirserver.model import shipped
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.json import decode_stored
+from fhirserver.model.references import identity
 from fhirserver.space.residence import department
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ async def _count(ctx: Context, version: Version, numbers: Numbers, homes: dict[s
         if resource.get("active") is True and not await _was_open(ctx, version):
             numbers.add(OPENED, month, department(resource))
     elif version.version == 1:
-        subject = (decode_stored(version.content).get("subject") or {}).get("reference")
-        target = references.parse(str(subject), ctx.local_bases)
-        if target.kind == "literal" and target.type == "Patient":
-            numbers.add(FED, month, await _home(ctx, target.id, homes))
+        subject = decode_stored(version.content).get("subject")
+        patient = identity(subject, ctx.local_bases, "Patient")
+        if patient is not None:
+            numbers.add(FED, month, await _home(ctx, patient[1], homes))
 
 
 async def _was_open(ctx: Context, version: Version) -> bool:

@@ -23,6 +23,7 @@ from fhirserver.interaction.update import update
 from fhirserver.model.dates import instant, interval, microseconds
 from fhirserver.model.extensions import with_extensions
 from fhirserver.model.json import decode_stored
+from fhirserver.model.references import identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,13 +78,13 @@ async def find(ctx: Context, wanted: Wanted) -> list[Json]:
     if wanted.visit_types:
         parameters.append(("service-type", ",".join(wanted.visit_types)))
     result = await search(ctx, ("Slot",), parameters, strict=True)
-    schedules = {f"Schedule/{v.id}": decode_stored(v.content or b"{}") for v in result.included}
+    schedules = {(v.type, v.id): decode_stored(v.content or b"{}") for v in result.included}
     found = []
     for version in result.matches:
         slot = decode_stored(version.content or b"{}")
         if not await slots.taken_by(ctx, version.id):  # nobody tells who has it
-            schedule = schedules.get(_local(ctx, slot.get("schedule", {}).get("reference", "")))
-            found.append(_proposed(slot, schedule, wanted.patient))
+            named = identity(slot.get("schedule"), ctx.local_bases)
+            found.append(_proposed(slot, named and schedules.get(named), wanted.patient))
     return found
 
 
@@ -148,10 +149,9 @@ async def _stored(ctx: Context, slot: Json, patient: str, status: str) -> Versio
     if not patient:
         raise Invalid("patient-reference is needed: for whom is the appointment?", code="required")
     schedule = None
-    reference = _local(ctx, slot.get("schedule", {}).get("reference", ""))
-    kind, _, id = reference.partition("/")
-    if kind == "Schedule":
-        version = await ctx.as_server.store.read(kind, id)
+    named = identity(slot.get("schedule"), ctx.local_bases, "Schedule")
+    if named is not None:
+        version = await ctx.as_server.store.read(*named)
         schedule = decode_stored(version.content) if version and version.content else None
     made = _proposed(slot, schedule, patient)
     del made["id"]
@@ -163,19 +163,20 @@ async def _stored(ctx: Context, slot: Json, patient: str, status: str) -> Versio
 
 async def _known(ctx: Context, reference: str) -> Version | None:
     """The stored Appointment that a reference names, if the caller may know of it."""
-    kind, _, id = _local(ctx, reference).partition("/")
-    if kind != "Appointment" or not id:
+    named = identity(reference, ctx.local_bases, "Appointment")
+    if named is None:
         return None
     ctx.store.demand("c", "Appointment")
-    version = await ctx.store.current(kind, id)
+    version = await ctx.store.current(*named)
     return None if version is None or version.deleted else version
 
 
 async def _slot(ctx: Context, reference: str) -> Json:
     """The free slot that a proposed Appointment, or a reference to the slot itself, names."""
-    kind, _, id = _local(ctx, reference).partition("/")
-    if kind not in ("Appointment", "Slot") or not id:
+    named = identity(reference, ctx.local_bases)
+    if named is None or named[0] not in ("Appointment", "Slot"):
         raise Invalid(f"{reference[:200]} names no Appointment or Slot of this server.")
+    id = named[1]
     try:
         version = await read(ctx, "Slot", id)
     except NotFound:
@@ -252,20 +253,14 @@ def released(appointment: Json) -> Json:
 def patient_of(ctx: Context, given: str) -> str:
     """For whom: as given, or the citizen whose space the caller is in."""
     if given:
-        kind, _, id = _local(ctx, given).partition("/")
-        if kind != "Patient" or not id:
+        patient = identity(given, ctx.local_bases, "Patient")
+        if patient is None:
             raise Invalid(f"patient-reference {given[:200]} names no Patient of this server.")
-        return f"Patient/{id}"
+        return f"Patient/{patient[1]}"
     if ctx.caller.patient:
         return f"Patient/{ctx.caller.patient}"
     role, user = ctx.caller.role, ctx.caller.fhir_user
     return user if role is Role.CITIZEN and user.startswith("Patient/") else ""
-
-
-def _local(ctx: Context, reference: str) -> str:
-    for base in ctx.local_bases:
-        reference = reference.removeprefix(f"{base}/")
-    return reference
 
 
 def _span(wanted: Wanted) -> tuple[int, int]:

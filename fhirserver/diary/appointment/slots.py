@@ -12,6 +12,7 @@ from fhirserver.access.store import Selects
 from fhirserver.diary.appointment.states import occupying, slot_status
 from fhirserver.interaction.context import Draft
 from fhirserver.model.json import decode_stored
+from fhirserver.model.references import identity
 from fhirserver.search.parse import criteria
 
 if TYPE_CHECKING:
@@ -30,12 +31,9 @@ def slots_of(ctx: Context, appointment: Json) -> list[str]:
     """Ids of the slots of this server that an appointment refers to."""
     found: list[str] = []
     for each in appointment.get("slot", []):
-        reference = str(each.get("reference", ""))
-        for base in ctx.local_bases:
-            reference = reference.removeprefix(f"{base}/")
-        kind, _, id = reference.partition("/")
-        if kind == "Slot" and id and "/" not in id and id not in found:
-            found.append(id)
+        slot = identity(each, ctx.local_bases, "Slot")
+        if slot is not None and slot[1] not in found:
+            found.append(slot[1])
     return found
 
 

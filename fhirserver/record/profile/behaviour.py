@@ -8,19 +8,18 @@ it was, but for its labels, is not judged anew.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fhirserver.access.caller import Role
 from fhirserver.access.decision.build import all_of, refers, token
-from fhirserver.access.store import Selects
 from fhirserver.errors import Issue, Unprocessable
-from fhirserver.model import references
-from fhirserver.model.dates import microseconds, period
+from fhirserver.interaction.related_person import beside, lasts
+from fhirserver.model.dates import microseconds
 from fhirserver.model.json import decode_stored
+from fhirserver.model.references import identity
 from fhirserver.record.names import TYPES_OF_THE_RECORD
 from fhirserver.record.profile import entry, measure
 from fhirserver.record.profile.kind import codings, table
-from fhirserver.search.expression import Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Draft, Resource
     from fhirserver.model.version import Version
 
-_MOST = 100  # trusted persons looked through
 _DIRECTIVES = (TYPES_OF_THE_RECORD, "EXPPAT_3")
 
 
@@ -109,13 +107,10 @@ async def _faults(ctx: Context, resource: Resource) -> list[Issue]:
 
 async def _patient(ctx: Context, resource: Resource) -> Resource:
     reference = resource.get("subject") or resource.get("patient")
-    text = reference.get("reference") if isinstance(reference, dict) else None
-    if not isinstance(text, str):
+    patient = identity(reference, ctx.local_bases, "Patient")
+    if patient is None:
         return {}
-    found = references.parse(text, ctx.local_bases)
-    if found.kind != "literal" or found.type != "Patient":
-        return {}
-    version = await ctx.as_server.store.read("Patient", found.id)
+    version = await ctx.as_server.store.read(*patient)
     return decode_stored(version.content) if version and version.content else {}
 
 
@@ -151,40 +146,24 @@ def is_trusted(resource: Resource) -> bool:
 async def _only_trusted(
     ctx: Context, draft: Draft, resource: Resource, drafts: Sequence[Draft]
 ) -> Draft:
-    patient = _reference(ctx, resource.get("patient"))
-    if patient is None or not _lasts(ctx, resource):
+    patient = identity(resource.get("patient"), ctx.local_bases)
+    if patient is None or not lasts(ctx, resource):
         return draft
     asked = entry.rules().trusted_person
     where = all_of(
         refers("patient", (patient,)), token("relationship", *asked.codes, system=asked.system)
     )
-    query = Query(("RelatedPerson",), where, count=_MOST)
-    found = (await ctx.as_server.store.search(query)).versions
-    written = {d.id: d.resource for d in drafts if d.type == "RelatedPerson"}
-    others = [decode_stored(v.content or b"{}") for v in found if v.id not in written]
-    others += [
-        other
-        for id, other in written.items()
-        if id != draft.id and other and _reference(ctx, other.get("patient")) == patient
-    ]
-    if any(is_trusted(other) and _lasts(ctx, other) for other in others):
+
+    def fits(other: Resource) -> bool:
+        of_patient = identity(other.get("patient"), ctx.local_bases) == patient
+        return of_patient and is_trusted(other)
+
+    held, others = await beside(ctx, draft, where, drafts, fits)
+    if others:
         text = (
             "There is a trusted person already; a person has one (CSP L1111-6). "
             "End the other designation first: active false, or the end of its period."
         )
         place = ("RelatedPerson.relationship",)
         raise Unprocessable(issues=(Issue("error", "business-rule", text, place),))
-    held = Selects(query, frozenset((v.type, v.id) for v in found), server=True)
     return replace(draft, selects=(*draft.selects, held))
-
-
-def _reference(ctx: Context, value: Any) -> tuple[str, str] | None:
-    text = value.get("reference") if isinstance(value, dict) else None
-    found = references.parse(text, ctx.local_bases) if isinstance(text, str) else None
-    return (found.type, found.id) if found is not None and found.kind == "literal" else None
-
-
-def _lasts(ctx: Context, related: Resource) -> bool:
-    """Its time is not over; one that is to come counts."""
-    bounds = period(related.get("period") or {})
-    return bounds is None or bounds[1] > microseconds(ctx.clock())

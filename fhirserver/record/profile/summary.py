@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.interaction.read import read
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.json import decode_stored
-from fhirserver.model.references import parse
+from fhirserver.model.references import identity
 from fhirserver.record.names import LOINC
 from fhirserver.record.profile import narrative as text
 from fhirserver.record.profile.document import document, full_url, reach
@@ -79,8 +79,8 @@ class _Making:
         for key, found_version in reached.found.items():
             if key[:2] not in chosen and not key[2]:
                 supporting[key[:2]] = found_version
-        for identity, each in supporting.items():
-            self._by_identity[identity] = decode_stored(each.content or b"{}")
+        for named, each in supporting.items():
+            self._by_identity[named] = decode_stored(each.content or b"{}")
         device_url, device = self._device()
         entries: list[tuple[str, Resource]] = []
         sections: list[Resource] = []
@@ -215,11 +215,8 @@ class _Making:
         return _urn(f"{self._ctx.base_url}{where}#{name}")
 
     def _resolve(self, reference: Any) -> Resource | None:
-        value = reference.get("reference") if isinstance(reference, dict) else None
-        if not isinstance(value, str):
-            return None
-        found = parse(value, self._ctx.local_bases)
-        return self._by_identity.get((found.type, found.id)) if found.kind == "literal" else None
+        named = identity(reference, self._ctx.local_bases)
+        return None if named is None else self._by_identity.get(named)
 
 
 def _urn(seed: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhirserver.model.references import Reference, links, narrative_links, parse, rewrite
+from fhirserver.model.references import Reference, identity, links, narrative_links, parse, rewrite
 
 BASES = ("https://sante.example/fhir", "http://localhost:8080/fhir/")
 UUID = "urn:uuid:05efabf0-4be2-4561-91ce-51548425acb9"
@@ -219,3 +219,27 @@ def test_resources_of_any_shape_are_walked_without_error(type_, value):
     resource = {"resourceType": type_, "contained": value, "subject": value, "entry": value}
     links(resource)
     rewrite(resource, {UUID: "Patient/1"})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"reference": "Patient/1"}, ("Patient", "1")),
+        ("Patient/1", ("Patient", "1")),
+        ("https://here/fhir/Patient/1", ("Patient", "1")),
+        ("Patient/1/_history/2", ("Patient", "1")),
+        ("https://there/fhir/Patient/1", None),
+        ("#1", None),
+        ("Patient?identifier=1", None),
+        ({"reference": "Group/1"}, None),
+        ({"identifier": {"value": "1"}}, None),
+        ({"reference": 1}, None),
+        (None, None),
+    ],
+)
+def test_a_reference_names_a_resource_of_this_server_or_none(value, expected):
+    assert identity(value, ("https://here/fhir",), "Patient") == expected
+
+
+def test_a_reference_to_any_type():
+    assert identity({"reference": "Group/1"}) == ("Group", "1")
