@@ -117,7 +117,8 @@ async def test_the_citizen_sees_what_each_app_did(smart_on_both):
     events = [e["resource"] for e in answer.json()["entry"]]
     assert {e["resourceType"] for e in events} == {"AuditEvent"}
     did = sorted(event["subtype"][0]["code"] for event in events)
-    assert did == ["read", "search"]
+    # What it read, and that the citizen signed in for it, allowed it and it got its token.
+    assert did == ["110122", "ITI-71", "authorize", "read", "search"]
     assert all(any(by.ids["Device"] in str(a["who"]) for a in e["agent"]) for e in events)
     page = (await door.fhir(camille, path + "&_count=1")).json()
     assert len(page["entry"]) == 1
