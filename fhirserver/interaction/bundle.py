@@ -27,8 +27,8 @@ _HEADERS = {
 def entry_requests(ctx: Context, bundle: Resource, type: str) -> list[EntryRequest]:
     """The requests of a Bundle of `type` (batch or transaction), in its order.
 
-    Raises Invalid when the Bundle is none; an entry that asks for something impossible is left
-    to be refused by itself.
+    Raises Invalid when the Bundle is none. An entry that is none, or asks for something
+    impossible, makes a transaction invalid; of a batch it is refused by itself.
     """
     _check_bundle(bundle, type)
     entries = bundle.get("entry", [])
@@ -39,9 +39,10 @@ def entry_requests(ctx: Context, bundle: Resource, type: str) -> list[EntryReque
             f"The Bundle has {len(entries)} entries; this server takes "
             f"{ctx.limits.bundle_entries} at once."
         )
+    if type == "batch":
+        return [_lone_request(ctx, place, entry) for place, entry in enumerate(entries)]
     _check_full_urls(entries)
-    alone = type == "batch"
-    return [_request(ctx, place, entry, alone) for place, entry in enumerate(entries)]
+    return [_request(ctx, place, entry, False) for place, entry in enumerate(entries)]
 
 
 def full_url(entry: Resource) -> str | None:
@@ -72,15 +73,30 @@ def _check_full_urls(entries: list[Any]) -> None:
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict) or "fullUrl" not in entry:
             continue
-        where = f"Bundle.entry[{place}].fullUrl"
+        _check_full_url(place, entry)
         url = entry["fullUrl"]
-        if not isinstance(url, str) or not url:
-            raise _invalid(where, "must be a string.")
-        if "/_history/" in url:
-            raise _invalid(where, "must not name a version.")
         if url in seen:
+            where = f"Bundle.entry[{place}].fullUrl"
             raise _invalid(where, f"is that of entry {seen[url]} too; it must be unique.")
         seen[url] = place
+
+
+def _check_full_url(place: int, entry: Resource) -> None:
+    where = f"Bundle.entry[{place}].fullUrl"
+    url = entry["fullUrl"]
+    if not isinstance(url, str) or not url:
+        raise _invalid(where, "must be a string.")
+    if "/_history/" in url:
+        raise _invalid(where, "must not name a version.")
+
+
+def _lone_request(ctx: Context, place: int, entry: Any) -> EntryRequest:
+    try:
+        if isinstance(entry, dict) and "fullUrl" in entry:
+            _check_full_url(place, entry)
+        return _request(ctx, place, entry, True)
+    except Invalid as error:
+        return EntryRequest("", "", refused=error)
 
 
 def _request(ctx: Context, place: int, entry: Any, alone: bool) -> EntryRequest:

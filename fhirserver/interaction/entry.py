@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from fhirserver.errors import FHIRError
     from fhirserver.interaction.context import Resource, Written
 
 
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 class EntryRequest:
     """`url` is relative to the base (`Patient/1`, `Patient?identifier=s|v`); `headers` have the
     lower-case names of HTTP (`if-match`, `if-none-match`, `if-none-exist`,
-    `if-modified-since`)."""
+    `if-modified-since`). `refused`: why an entry of a batch is no request; it is not served."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     resource: Resource | None = None
+    refused: FHIRError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ def _performer(outer: Request, perform: Perform) -> Any:
     async def serve(entry: EntryRequest) -> EntryResult:
         request = None
         try:
+            if entry.refused is not None:
+                raise entry.refused
             request = request_of(outer, entry)
             answer = await perform(request)
             if outer.ctx.audit is not None:

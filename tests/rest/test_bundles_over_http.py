@@ -1,5 +1,6 @@
 """batch, transaction and conditional interactions over HTTP (https://hl7.org/fhir/R4/http.html)."""
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -111,6 +112,60 @@ def test_impossible_entry_of_a_batch_hinders_no_other(fhir, tag):
     answers = [e["response"] for e in response.json()["entry"]]
     assert [a["status"][:3] for a in answers] == ["400"] * 4 + ["201"] * 2
     assert all(a["outcome"]["issue"] for a in answers[:4])
+
+
+WRONG_ENTRIES = {
+    "an unknown method": {"request": {"method": "OPTIONS", "url": "Patient"}},
+    "a method in small letters": {"request": {"method": "get", "url": "Patient"}},
+    "no method": {"request": {"url": "Patient"}},
+    "no url": {"request": {"method": "GET"}},
+    "a url that is none": {"request": {"method": "GET", "url": 5}},
+    "no request": {"resource": {"resourceType": "Patient"}},
+    "nothing": None,
+    "text": "GET Patient",
+    "an unknown element": {"request": {"method": "GET", "url": "Patient"}, "ressource": {}},
+    "an unknown element of the request": {
+        "request": {"method": "GET", "url": "Patient", "ifmatch": "1"}
+    },
+    "a header that is no text": {"request": {"method": "GET", "url": "Patient", "ifMatch": 1}},
+    "a resource without a type": {
+        "resource": {"active": True},
+        "request": {"method": "POST", "url": "Patient"},
+    },
+    "a resource that is a list": {
+        "resource": [],
+        "request": {"method": "POST", "url": "Patient"},
+    },
+    "an empty fullUrl": {"fullUrl": "", "request": {"method": "GET", "url": "Patient"}},
+    "a fullUrl of a version": {
+        "fullUrl": "http://a.example/Patient/1/_history/1",
+        "request": {"method": "GET", "url": "Patient"},
+    },
+}
+
+
+def test_entry_that_is_no_request_is_refused_alone_in_a_batch(fhir, tag):
+    made = [entry("PUT", f"Patient/{tag}-{n}", patient(tag, id=f"{tag}-{n}")) for n in range(2)]
+    response = post(fhir, "batch", made[0], *WRONG_ENTRIES.values(), made[1])
+    assert response.status_code == 200, response.text
+    first, *wrong, last = [e["response"] for e in response.json()["entry"]]
+    assert first["status"][:3] == last["status"][:3] == "201"
+    for (name, _), answer in zip(WRONG_ENTRIES.items(), wrong, strict=True):
+        assert answer["status"][:3] == "400", name
+        assert answer["outcome"]["issue"][0]["diagnostics"], name
+
+
+@pytest.mark.parametrize("name", WRONG_ENTRIES)
+def test_entry_that_is_no_request_refuses_a_transaction_whole(fhir, tag, name):
+    made = entry("PUT", f"Patient/{tag}", patient(tag, id=tag))
+    outcome_of(post(fhir, "transaction", made, WRONG_ENTRIES[name]), 400)
+    assert fhir.get(f"Patient/{tag}").status_code == 404
+
+
+def test_full_url_twice_hinders_no_batch(fhir, tag):
+    made = {**entry("POST", "Patient", patient(tag)), "fullUrl": f"urn:uuid:{uuid.uuid4()}"}
+    entries = post(fhir, "batch", made, made).json()["entry"]
+    assert [e["response"]["status"][:3] for e in entries] == ["201", "201"]
 
 
 @pytest.mark.parametrize("kind", ["collection", "document", "searchset", "", None, ["batch"]])
