@@ -9,11 +9,14 @@ if TYPE_CHECKING:
 
     from fhirserver.rest.answer import Headers
 
-EXPOSED = b"ETag, Location, Content-Location, Last-Modified, Preference-Applied, X-Request-Id"
+EXPOSED = (
+    b"Accept-Ranges, Content-Location, Content-Range, ETag, Last-Modified, Location, "
+    b"Preference-Applied, X-Request-Id"
+)
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _ASKED = (
     b"Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, "
-    b"If-None-Match, Prefer, X-Request-Id, X-Security-Context"
+    b"If-None-Match, If-Range, Prefer, Range, X-Request-Id, X-Security-Context"
 )
 
 

@@ -298,7 +298,8 @@ class Endpoint:
         if self.admit is not None:
             listed.append((b"vary", b"Authorization"))
         threshold = self._limits.gzip_from
-        if threshold and len(body) >= threshold and b"gzip" in headers.get(b"accept-encoding", b""):
+        fits = threshold and len(body) >= threshold and answer.status != 206
+        if fits and b"gzip" in headers.get(b"accept-encoding", b""):
             listed, body = compressed(listed, body)
         await send({"type": "http.response.start", "status": answer.status, "headers": listed})
         if answer.pieces is not None and method != "HEAD":

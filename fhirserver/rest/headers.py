@@ -58,10 +58,13 @@ def none_match(text: str, version: int) -> bool:
     """Whether If-None-Match holds this version (weak comparison), so that 304 is the answer."""
     if text.strip() == "*":
         return True
-    return any(
-        found is not None and found[1] == str(version)
-        for found in map(_ETAG.fullmatch, text.split(","))
-    )
+    return any(same_version(tag, version) for tag in text.split(","))
+
+
+def same_version(tag: str, version: int) -> bool:
+    """Whether one entity tag is that of this version."""
+    found = _ETAG.fullmatch(tag)
+    return found is not None and found[1] == str(version)
 
 
 def not_modified_since(text: str, updated: int) -> bool:

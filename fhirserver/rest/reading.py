@@ -10,6 +10,7 @@ from fhirserver.interaction.read import read as read_interaction
 from fhirserver.interaction.vread import vread as vread_interaction
 from fhirserver.rest import binary, bundle
 from fhirserver.rest.answer import Answer
+from fhirserver.rest.byte_range import part_of
 from fhirserver.rest.headers import none_match, not_modified_since
 from fhirserver.rest.representing import part_of_read
 
@@ -47,7 +48,7 @@ def _answer(request: Request, version: Version) -> Answer:
     if version.type == "Binary":
         raw = binary.raw_answer(request, version)
         if raw is not None:
-            return raw
+            return part_of(request, raw)
     content = version.content or b""
     show = part_of_read(request)
     if show is not None:
