@@ -1,7 +1,7 @@
 """What the store knows of a thread: its messages, who has part in it, whether it was ended.
 
-Looked at by the server's own view, but for `messages`; the rules (`rules.py`) say what of it the
-caller is told.
+Looked at by the server's own view, but for `seen` and `messages`; the rules (`rules.py`) say what
+of it the caller is told.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.decision.build import all_of, any_of, negate, refers, token
 from fhirserver.access.store import Selects
+from fhirserver.errors import NotFound
 from fhirserver.messaging.codes import SENT
 from fhirserver.messaging.message import message_of, pair
 from fhirserver.model.json import decode_stored
@@ -35,6 +36,14 @@ async def stored(ctx: Context, reference: str) -> tuple[Version, Message] | None
     version = await ctx.as_server.store.read(*pair(reference))
     if version is None or version.content is None:
         return None
+    return version, message_of(decode_stored(version.content), ctx.local_bases)
+
+
+async def seen(ctx: Context, id: str) -> tuple[Version, Message]:
+    """The message as the caller sees it. Raises NotFound."""
+    version = await ctx.store.read("Communication", id)
+    if version is None or version.content is None:
+        raise NotFound(f"Communication/{id} is not known.")
     return version, message_of(decode_stored(version.content), ctx.local_bases)
 
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 from fhirserver.errors import Forbidden, Invalid, NotFound, Unprocessable
 from fhirserver.messaging import ending, thread
-from fhirserver.messaging.message import message_of
 from fhirserver.messaging.writer import writer_of
 from fhirserver.model.dates import instant, microseconds
-from fhirserver.model.json import decode_stored
 from fhirserver.operation.parameters import given
 
 if TYPE_CHECKING:
@@ -33,10 +31,7 @@ async def end_thread(ctx: Context, call: Call) -> Version:
         if not isinstance(value, str) or not value.strip():
             raise Invalid("The parameter 'reason' is a string.", code="value")
         reason = {"text": value}
-    seen = await ctx.store.read("Communication", call.id)
-    if seen is None or seen.content is None:
-        raise NotFound(f"Communication/{call.id} is not known.")
-    message = message_of(decode_stored(seen.content), ctx.local_bases)
+    seen, message = await thread.seen(ctx, call.id)
     root = message.part_of or f"Communication/{call.id}"
     first = await thread.stored(ctx, root)
     if message.is_draft or first is None or not first[1].links_citizens:

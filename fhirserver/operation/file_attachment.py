@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fhirserver.errors import Forbidden, Invalid, Issue, NotFound, Unprocessable
+from fhirserver.errors import Forbidden, Invalid, Issue, Unprocessable
 from fhirserver.interaction.create import create
-from fhirserver.messaging import attachments
-from fhirserver.messaging.message import message_of
+from fhirserver.messaging import attachments, thread
 from fhirserver.messaging.writer import writer_of
 from fhirserver.model import shipped
 from fhirserver.model.dates import instant, microseconds
-from fhirserver.model.json import decode_stored
 from fhirserver.operation.parameters import given
 
 if TYPE_CHECKING:
@@ -63,10 +61,7 @@ def upload_types() -> UploadTypes:
 async def file_attachment(ctx: Context, call: Call) -> Version:
     assert call.id is not None
     place, type, title = _parameters(call)
-    seen = await ctx.store.read("Communication", call.id)
-    if seen is None or seen.content is None:
-        raise NotFound(f"Communication/{call.id} is not known.")
-    message = message_of(decode_stored(seen.content), ctx.local_bases)
+    _, message = await thread.seen(ctx, call.id)
     if not (message.is_sent and message.links_citizens):
         raise Unprocessable("This is no message that was sent.")
     writer = await writer_of(ctx)

@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 async def mark_read(ctx: Context, call: Call) -> Version:
     assert call.id is not None
     whole, named = _parameters(call)
-    seen = await ctx.store.read("Communication", call.id)
-    if seen is None or seen.content is None:
-        raise NotFound(f"Communication/{call.id} is not known.")
-    message = message_of(decode_stored(seen.content), ctx.local_bases)
+    _, message = await threads.seen(ctx, call.id)
     if not (message.is_sent and message.links_citizens):
         raise Unprocessable("This is no message that was sent.")
     writer = await writer_of(ctx)

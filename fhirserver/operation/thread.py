@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.errors import Invalid, NotFound
+from fhirserver.errors import Invalid
 from fhirserver.messaging import thread as threads
 from fhirserver.messaging.message import message_of, thread_state
 from fhirserver.messaging.reading import mailboxes_of
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 async def thread(ctx: Context, call: Call) -> Resource:
     assert call.id is not None
     whole = _whole(call)
-    seen = await ctx.store.read("Communication", call.id)
-    if seen is None or seen.content is None:
-        raise NotFound(f"Communication/{call.id} is not known.")
-    asked = message_of(decode_stored(seen.content), ctx.local_bases)
+    _, asked = await threads.seen(ctx, call.id)
     root = asked.part_of or f"Communication/{call.id}"
     found = await threads.messages(ctx, root)
     messages = [message_of(decode_stored(v.content or b"{}"), ctx.local_bases) for v in found]
