@@ -36,7 +36,16 @@ WORDS = {
 
 
 def communication(notice: Notice) -> dict[str, Any]:
-    patient = {"reference": f"Patient/{notice.patient}"}
+    return notification(
+        f"Patient/{notice.patient}", notice.kind, WORDS[notice.kind], notice.time, notice.about
+    )
+
+
+def notification(
+    patient: str, topic: str, words: str, time: int, about: str = ""
+) -> dict[str, Any]:
+    """What tells a citizen something. `patient`, `about`: references; `time`: microseconds."""
+    to = {"reference": patient}
     made: dict[str, Any] = {
         "resourceType": "Communication",
         "status": "completed",
@@ -50,12 +59,12 @@ def communication(notice: Notice) -> dict[str, Any]:
                 ]
             }
         ],
-        "subject": patient,
-        "topic": {"text": notice.kind},
+        "subject": to,
+        "topic": {"text": topic},
     }
-    if notice.about:
-        made["about"] = [{"reference": notice.about}]
-    made["sent"] = instant(notice.time // 1000 * 1000)
-    made["recipient"] = [patient]
-    made["payload"] = [{"contentString": WORDS[notice.kind]}]
+    if about:
+        made["about"] = [{"reference": about}]
+    made["sent"] = instant(time // 1000 * 1000)
+    made["recipient"] = [to]
+    made["payload"] = [{"contentString": words}]
     return made

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from fhirserver.access.decision.build import all_of, token
+from fhirserver.access.notice.communication import notification
 from fhirserver.access.notice.sender import SmtpSender, is_address
 from fhirserver.access.store import VersionConflict
 from fhirserver.interaction.context import Draft
@@ -44,6 +45,9 @@ LONGEST_PAUSE = 6 * 3600
 ATTEMPTS = 20
 _OLD = timedelta(days=1)
 _MOST = 100  # mails of one round
+_UNDELIVERED = (
+    "Un de vos messages n'a pas pu être remis. (One of your messages could not be delivered.)"
+)
 
 _log = structlog.get_logger("fhirserver")
 
@@ -206,32 +210,8 @@ async def tell_undelivered(ctx: Context, focus: str) -> None:
     if found is None:
         return
     id = f"undelivered-{hashlib.sha256(focus.encode()).hexdigest()[:40]}"
-    patient = {"reference": found[1].subject}
-    notice = {
-        "resourceType": "Communication",
-        "status": "completed",
-        "category": [
-            {
-                "coding": [
-                    {
-                        "system": "http://terminology.hl7.org/CodeSystem/communication-category",
-                        "code": "notification",
-                    }
-                ]
-            }
-        ],
-        "subject": patient,
-        "topic": {"text": "undelivered"},
-        "about": [{"reference": focus}],
-        "sent": instant(microseconds(ctx.clock()) // 1000 * 1000),
-        "recipient": [patient],
-        "payload": [
-            {
-                "contentString": "Un de vos messages n'a pas pu être remis. "
-                "(One of your messages could not be delivered.)"
-            }
-        ],
-    }
+    now = microseconds(ctx.clock())
+    notice = notification(found[1].subject, "undelivered", _UNDELIVERED, now, focus)
     try:
         await commit(ctx, [Draft("PUT", "Communication", id, notice, ABSENT)])
     except VersionConflict:
