@@ -1,5 +1,5 @@
-"""Rules on the Consents by which citizens authorise an app: what can be agreed to, and which
-version of the convention was.
+"""Rules on the Consents by which citizens authorise an app: what can be agreed to, when it was,
+and which version of the convention was.
 
 Source: CSP L.1111-13-1 III (express consent, purposes).
 """
@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.caller import Role
 from fhirserver.access.decision import listing
+from fhirserver.access.decision.codes import (
+    ACT_CODE,
+    CONSENT_SCOPE,
+    INFORMATION_ACCESS,
+    PATIENT_PRIVACY,
+)
 from fhirserver.access.decision.consent_shapes import actors, is_choice
 from fhirserver.access.decision.convention import (
     agreed_version,
@@ -19,7 +25,7 @@ from fhirserver.access.decision.convention import (
 )
 from fhirserver.access.scopes import granted
 from fhirserver.catalogue.rules import refused
-from fhirserver.model.dates import microseconds
+from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.extensions import extensions
 
 if TYPE_CHECKING:
@@ -31,6 +37,10 @@ if TYPE_CHECKING:
 
 _VERSION = f"Consent.extension.where(url='{listing.AGREED}')"
 _ALONG = frozenset({"Patient", "Binary"})
+_AFTER_TIME = frozenset(
+    {"performer", "organization", "sourceAttachment", "sourceReference", "policy", "policyRule",
+     "verification", "provision"}
+)  # fmt: skip
 
 
 def app_of(consent: Json | None) -> str:
@@ -55,10 +65,34 @@ async def ruled(look: Look, draft: Draft) -> Draft:
         after = _agreed(after, before, app, place)
     if look.ctx.server is not None and look.ctx.caller.role is not Role.OPEN:
         _check(look, after, place)
+        after = _dated(after, instant(microseconds(look.ctx.clock())))
     return replace(draft, resource=after)
 
 
+def _dated(consent: Json, now: str) -> Json:
+    """Who writes an authorisation without a time gives it now. It cannot stay without one: at 18
+    only those given since then count."""
+    if "dateTime" in consent:
+        return consent
+    made: Json = {}
+    for name, value in consent.items():
+        if name in _AFTER_TIME and "dateTime" not in made:
+            made["dateTime"] = now
+        made[name] = value
+    return {**made, "dateTime": now}
+
+
 def _check(look: Look, consent: Json, place: Listing | None) -> None:
+    if not _has(consent.get("category"), ACT_CODE, INFORMATION_ACCESS):
+        raise refused(
+            f"An app is authorised by a Consent of category {INFORMATION_ACCESS} of {ACT_CODE}.",
+            "Consent.category",
+        )
+    if not _has([consent.get("scope")], CONSENT_SCOPE, PATIENT_PRIVACY):
+        raise refused(
+            f"An app is authorised by a Consent of scope {PATIENT_PRIVACY} of {CONSENT_SCOPE}.",
+            "Consent.scope",
+        )
     if place is None:
         return  # a Device of another kind
     if len(actors(consent)) != 1:
@@ -90,6 +124,15 @@ def _check(look: Look, consent: Json, place: Listing | None) -> None:
             f"The convention of the app gives no {', '.join(sorted(map(str, beyond)))[:100]}.",
             "Consent.provision.class",
         )
+
+
+def _has(concepts: Any, system: str, code: str) -> bool:
+    listed = concepts if isinstance(concepts, list) else []
+    return any(
+        coding.get("system") == system and coding.get("code") == code
+        for concept in listed
+        for coding in (concept or {}).get("coding", [])
+    )
 
 
 def _agreed(after: Json, before: Json | None, app: str, place: Listing) -> Json:

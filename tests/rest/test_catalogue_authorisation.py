@@ -7,6 +7,7 @@ page of the authorization server.
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from catalogue_people import (
@@ -27,6 +28,7 @@ from catalogue_people import (
 from smart_browser import CAMILLE, EC, LEA, App
 
 from fhirserver.auth.client import Client
+from fhirserver.model.dates import instant
 
 JSON = {"content-type": "application/fhir+json"}
 IMMUNIZATION = {
@@ -290,6 +292,33 @@ async def test_a_consent_that_the_convention_does_not_know_is_refused(smart, mor
     (issue,) = answer.json()["issue"]
     assert said in issue["diagnostics"]
     assert issue["expression"][0].startswith(place)
+
+
+async def test_an_authorisation_without_a_time_is_given_at_the_moment_of_the_write(smart):
+    by, _, camille = await two_purposes(smart)
+    body = authorisation(by.device, purposes=["prevention"])
+    del body["dateTime"]
+    before = time.time_ns() // 1_000_000 * 1000
+    answer = await smart.fhir(camille, "Consent", "POST", json=body, headers=JSON)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert instant(before) <= made["dateTime"] <= instant(time.time_ns() // 1000)
+    assert list(made).index("dateTime") == list(made).index("performer") - 1
+    secret = (await (await app_of(by)).tokens(ASKED))["access_token"]
+    assert (await reached(smart, secret))["vaccines"] == 200  # Camille is of age
+
+
+@pytest.mark.parametrize(
+    ("element", "code"), [("category", "ICOL"), ("category", "INFA"), ("scope", "patient-privacy")]
+)
+async def test_a_consent_that_would_open_nothing_is_refused(smart, element, code):
+    by, _, camille = await two_purposes(smart)
+    system = {"ICOL": "http://terminology.hl7.org/CodeSystem/v3-ActCode"}.get(code, "http://e.org")
+    concept = {"coding": [{"system": system, "code": code}]}
+    body = authorisation(by.device) | {element: [concept] if element == "category" else concept}
+    answer = await smart.fhir(camille, "Consent", "POST", json=body, headers=JSON)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["issue"][0]["expression"] == [f"Consent.{element}"]
 
 
 async def test_apps_and_others_do_not_authorise_apps(smart):
