@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import pytest
 from smart_browser import CAMILLE, Page, back
 
 CLAIRE = "Practitioner/claire-fontaine"
 CLAIRE_ROLE = "PractitionerRole/claire-fontaine-role"
 MATHIEU = "Practitioner/mathieu-lopez"
 EXTENSION = "http://fhirserver.example/StructureDefinition/message-"
+SECRET = {
+    "system": "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocument/FHIR/"
+    "TRE-A07-StatutVisibiliteDocument",
+    "code": "CONNEXION_SECRETE",
+}
+
+
+@pytest.fixture
+async def door(smart_on_both):
+    return smart_on_both
 
 
 def message(sender=None, to=(), subject=CAMILLE, text="Bonjour", **more):
@@ -38,6 +49,36 @@ def extension(resource, name):
 
 def unread(resource):
     return [e["valueReference"]["reference"] for e in extension(resource, "unread")]
+
+
+def parts(parameters, name):
+    found = [p for p in parameters["parameter"] if p["name"] == name]
+    return [next(v for k, v in p.items() if k != "name") for p in found]
+
+
+async def state(person, id):
+    answer = await person.get(f"Communication/{id}/$thread")
+    assert answer.status_code == 200, answer.text
+    return parts(answer.json(), "state")[0]
+
+
+def block(professional):
+    """What a citizen writes to block somebody."""
+    return {
+        "resourceType": "Consent",
+        "status": "active",
+        "scope": {"coding": [{
+            "system": "http://terminology.hl7.org/CodeSystem/consentscope",
+            "code": "patient-privacy"}]},
+        "category": [{"coding": [{
+            "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "INFA"}]}],
+        "patient": {"reference": CAMILLE},
+        "dateTime": "2026-11-02",
+        "performer": [{"reference": CAMILLE}],
+        "policyRule": {"text": "x"},
+        "provision": {"type": "deny", "actor": [
+            {"role": {"text": "x"}, "reference": {"reference": professional}}]},
+    }  # fmt: skip
 
 
 class Person:

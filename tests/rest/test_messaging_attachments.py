@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 
-import pytest
+import messaging_people
 from messaging_people import answering, citizen, establishment, message, professional, said
 from smart_browser import CAMILLE
 
+door = messaging_people.door
+
 PDF = b"%PDF-1.7\n" + b"x" * 200
-
-
-@pytest.fixture
-async def door(smart_on_both):
-    return smart_on_both
 
 
 def attached(data=PDF, type="application/pdf", **more):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import smart_browser
 from mail_server import free_port, hand_over, mail_server
-from messaging_people import CLAIRE, answering, citizen, extension, message, said, unread
+from messaging_people import CLAIRE, answering, block, citizen, extension, message, said, unread
 from over_http import database_in
 from smart_browser import CAMILLE
 
@@ -188,18 +188,7 @@ async def test_who_is_not_let_in_and_what_they_are_told(door):
     exe = mail()
     exe.add_attachment(b"MZ", maintype="application", subtype="octet-stream", filename="a.exe")
     assert (await hand_over(door.port, exe, DOCTOR, MAILBOX))[0] == 554
-    block = {
-        "resourceType": "Consent", "status": "active",
-        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope",
-                              "code": "patient-privacy"}]},
-        "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
-                                  "code": "INFA"}]}],
-        "patient": {"reference": CAMILLE}, "dateTime": "2026-11-02",
-        "performer": [{"reference": CAMILLE}], "policyRule": {"text": "x"},
-        "provision": {"type": "deny", "actor": [
-            {"role": {"text": "x"}, "reference": {"reference": CLAIRE}}]},
-    }  # fmt: skip
-    made = await camille.ask("POST", "Consent", block)
+    made = await camille.ask("POST", "Consent", block(CLAIRE))
     assert made.status_code == 201, made.text
     assert await hand_over(door.port, mail(), DOCTOR, MAILBOX) == unknown
     assert await received(camille) == []

@@ -7,7 +7,7 @@ import email
 
 import pytest
 import smart_browser
-from messaging_people import answering, citizen, message, professional
+from messaging_people import SECRET, answering, citizen, message, professional
 from smart_browser import CAMILLE
 
 from fhirserver.messaging import notices
@@ -78,12 +78,7 @@ async def test_a_message_is_announced_in_the_space_and_by_mail_without_its_conte
 
 async def test_a_message_that_is_kept_from_representatives_is_not_announced(door):
     doctor, camille = await professional(door), await citizen(door)
-    label = {
-        "system": "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocument/FHIR/"
-        "TRE-A07-StatutVisibiliteDocument",
-        "code": "CONNEXION_SECRETE",
-    }
-    await doctor.send(message(to=CAMILLE, meta={"security": [label]}))
+    await doctor.send(message(to=CAMILLE, meta={"security": [SECRET]}))
     await doctor.send(message(to=CAMILLE))
 
     async def told():

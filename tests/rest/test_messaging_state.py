@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import messaging_people
 import pytest
 from messaging_people import (
     CLAIRE,
     CLAIRE_ROLE,
     MATHIEU,
+    SECRET,
     acting_for,
     answering,
     citizen,
     establishment,
     extension,
     message,
+    parts,
     professional,
     said,
+    state,
     unread,
 )
 from smart_browser import CAMILLE, LEA
 
-
-@pytest.fixture
-async def door(smart_on_both):
-    return smart_on_both
+door = messaging_people.door
 
 
 async def test_a_draft_is_its_authors_alone_until_it_is_sent(door):
@@ -154,17 +155,6 @@ async def test_a_parent_reads_for_the_child_and_a_carer_for_nobody(door):
     assert len(extension(read, "read")) == 1
 
 
-def parts(parameters, name):
-    found = [p for p in parameters["parameter"] if p["name"] == name]
-    return [next(v for k, v in p.items() if k != "name") for p in found]
-
-
-async def state(person, id):
-    answer = await person.get(f"Communication/{id}/$thread")
-    assert answer.status_code == 200, answer.text
-    return parts(answer.json(), "state")[0]
-
-
 async def test_the_thread_as_a_whole_and_how_it_stands(door):
     doctor, camille = await professional(door), await citizen(door)
     first = await doctor.send(message(to=CAMILLE))
@@ -211,13 +201,8 @@ async def test_the_thread_shows_no_more_than_one_may_see(door):
     mother = await acting_for(door, CAMILLE, "Léa")
     lea = await citizen(door, LEA)
     first = await doctor.send(message(to=LEA, subject=LEA))
-    label = {
-        "system": "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocument/FHIR/"
-        "TRE-A07-StatutVisibiliteDocument",
-        "code": "CONNEXION_SECRETE",
-    }
     secret = await doctor.send(
-        message(to=LEA, subject=LEA, meta={"security": [label]}, **answering(first["id"]))
+        message(to=LEA, subject=LEA, meta={"security": [SECRET]}, **answering(first["id"]))
     )
 
     async def seen(person):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
+import messaging_people
 from messaging_people import (
     CLAIRE,
     CLAIRE_ROLE,
     MATHIEU,
     acting_for,
     answering,
+    block,
     citizen,
     establishment,
     extension,
@@ -21,10 +22,7 @@ from messaging_people import (
 )
 from smart_browser import CAMILLE, LEA
 
-
-@pytest.fixture
-async def door(smart_on_both):
-    return smart_on_both
+door = messaging_people.door
 
 
 async def test_a_professional_opens_an_exchange_and_the_citizen_answers(door):
@@ -206,22 +204,7 @@ async def test_who_is_blocked_is_told_what_a_space_says_that_takes_nothing(door)
     doctor, camille = await professional(door), await citizen(door)
     first = await doctor.send(message(to=CAMILLE))
     patient = next(r for r in people() if r["id"] == "camille-lefevre")
-    block = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {"coding": [{
-            "system": "http://terminology.hl7.org/CodeSystem/consentscope",
-            "code": "patient-privacy"}]},
-        "category": [{"coding": [{
-            "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "INFA"}]}],
-        "patient": {"reference": CAMILLE},
-        "dateTime": "2026-11-02",
-        "performer": [{"reference": CAMILLE}],
-        "policyRule": {"text": "x"},
-        "provision": {"type": "deny", "actor": [
-            {"role": {"text": "x"}, "reference": {"reference": CLAIRE}}]},
-    }  # fmt: skip
-    made = await camille.ask("POST", "Consent", block)
+    made = await camille.ask("POST", "Consent", block(CLAIRE))
     assert made.status_code == 201, made.text
 
     async def refused(body):
