@@ -319,7 +319,9 @@ def build(settings: Settings) -> Dispatcher:
                 CarerLimitBehaviour(settings.carers_of_person, settings.persons_of_carer),
                 MaskByDefaultBehaviour(context.store),
             )
-            context = replace(context, behaviours=(*context.behaviours, *ruled, *chosen))
+            access = access_of(settings)
+            behaviours = (*context.behaviours, *ruled, *chosen)
+            context = replace(context, behaviours=behaviours, access=access)
             context = replace(context, server=context)
             jobs = [job for service in services for job in service.jobs]
             tasks.append(asyncio.create_task(work(store, context.as_server, jobs)))
@@ -328,7 +330,6 @@ def build(settings: Settings) -> Dispatcher:
                 authorization.append(server)
                 context, audit = audited(store, context, settings)
                 server.recording.audit = audit.audit
-                access = access_of(settings)
                 permitted = _permitting(audit.store, context.indexer.entries, access)
                 permitting[0] = permitted
                 server.decisions.visits = _visits(lambda: endpoint.context, permitted)

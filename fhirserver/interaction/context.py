@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fhirserver.access.caller import OPEN
+from fhirserver.access.decision.settings import AccessSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,6 +105,7 @@ class Context:
     terminology: Terminology | None = None
     caller: Caller = OPEN
     audit: Audit | None = None  # None: nothing is recorded (--auth off)
+    access: AccessSettings = field(default_factory=AccessSettings)  # as the operator settled them
     server: Context | None = None  # the server's own view, which sees all; None: this one is it
 
     @property

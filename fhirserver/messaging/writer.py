@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 from fhirserver.access.caller import Caller, Role
 from fhirserver.access.decision.build import all_of
 from fhirserver.access.decision.consents import names_caller, refusal
-from fhirserver.access.decision.settings import AccessSettings
 from fhirserver.access.permit import feeding, select_patient, situation_of
 from fhirserver.messaging.message import kind, pair
 from fhirserver.model.json import decode_stored
@@ -91,7 +90,7 @@ async def may_feed(ctx: Context, professional: str, patient: str) -> bool:
 
 async def _situation(ctx: Context, caller: Caller) -> Situation:
     store = cast("Store", ctx.as_server.store)
-    return await situation_of(store, caller, ctx.clock(), ctx.registry, AccessSettings())
+    return await situation_of(store, caller, ctx.clock(), ctx.registry, ctx.access)
 
 
 async def _organization(ctx: Context, professional: str) -> str:

@@ -41,7 +41,7 @@ def mail(text="Bonjour", sender=DOCTOR, **headers):
     return made
 
 
-async def served(engine, tmp_path, monkeypatch):
+async def served(engine, tmp_path, monkeypatch, **settings):
     """A server with a gateway, and the mail server beside it."""
     database = f"sqlite:///{tmp_path}/smart.db"
     if engine == "mongodb":
@@ -61,6 +61,7 @@ async def served(engine, tmp_path, monkeypatch):
             mssante_listen=f"127.0.0.1:{port}",
             mssante_server=f"smtp://127.0.0.1:{beside.port}",
             mssante_nil="123456",
+            **settings,
         )
         door.port, door.beside = port, beside
         yield door
@@ -192,6 +193,16 @@ async def test_who_is_not_let_in_and_what_they_are_told(door):
     assert made.status_code == 201, made.text
     assert await hand_over(door.port, mail(), DOCTOR, MAILBOX) == unknown
     assert await received(camille) == []
+
+
+@pytest.mark.parametrize(("needed", "code"), [(True, 550), (False, 250)])
+async def test_what_the_operator_settled_of_access_holds_for_mail_too(
+    needed, code, tmp_path, monkeypatch
+):
+    async for door in served("sqlite", tmp_path, monkeypatch, access_active_needed=needed):
+        patient = next(r for r in smart_browser.people() if r["id"] == "camille-lefevre")
+        await door.put({name: value for name, value in patient.items() if name != "active"})
+        assert (await hand_over(door.port, mail(), DOCTOR, MAILBOX))[0] == code
 
 
 async def test_a_mail_server_that_is_busy_or_away_gets_the_mail_later_and_once(door):
