@@ -94,6 +94,7 @@ class Preparer:
                 registry.put(resource)
             except Invalid:
                 continue  # the server that took it in could not use it either
+        self._registry = registry
         self._entries = Indexer(registry, local_bases).entries
         self._check = Validator().check
         self._local_bases = local_bases
@@ -249,6 +250,8 @@ class Preparer:
             resource = rewrite(resource, mapping, base=entry.base)
         resource["id"] = entry.id
         self._check(resource)
+        if entry.type == "SearchParameter":
+            self._registry.check(resource)
         stored = content(resource, entry.id)
         indexed = PackedEntries.of(self._entries(resource))
         return Change(entry.method, entry.type, entry.id, stored, indexed, expect)
