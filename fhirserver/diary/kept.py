@@ -5,8 +5,7 @@ The resource is found by an identifier of ours, the patient's logical id as valu
 from is read after it, and it is written on the condition that it is still what was found: of two
 writers at once the later one looks again, so the last one has seen everything.
 
-What is hidden from somebody by a label has no part in it: whoever may read the computed resource
-could conclude to what is hidden.
+Its labels follow from what it is made from (`labelled.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from fhirserver.access.decision.codes import HIDING
 from fhirserver.access.decision.guards import labels
 from fhirserver.errors import Forbidden
 from fhirserver.interaction.context import Draft
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 #: Locks of what is being brought up to date, as long as somebody waits.
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 _log = structlog.get_logger("fhirserver")
-_CLOSED = HIDING | {"R", "V"}
 #: Systems of the national health identity (INS): official, temporary, test, demonstration.
 NATIONAL_IDENTITIES = frozenset(f"urn:oid:1.2.250.1.213.1.4.{n}" for n in (8, 9, 10, 11))
 #: Elements that change with the day or the write alone.
@@ -104,16 +101,11 @@ def has_national_identity(patient: Mapping[str, Any]) -> bool:
 
 
 def _same(stored: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
-    return _lasting(stored) == _lasting(made)
+    return _lasting(stored) == _lasting(made) and labels(stored) == labels(made)
 
 
 def _lasting(resource: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in resource.items() if name not in _PASSING}
-
-
-def open_to_all(resources: Iterable[Resource]) -> list[Resource]:
-    """Those that no label hides from anybody."""
-    return [resource for resource in resources if not labels(resource) & _CLOSED]
 
 
 async def patients_of(ctx: Context, versions: Sequence[Version], element: str) -> set[str]:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.notice.notice import APPOINTMENT, VACCINATION, Notice, notice_id
+from fhirserver.diary.labelled import is_secret
 from fhirserver.interaction.service import Job, follow
 from fhirserver.model.dates import instant, interval, microseconds
 from fhirserver.model.json import decode_stored
@@ -90,7 +91,7 @@ def _of_recommendation(
     patient = _patient(ctx, resource.get("patient"))
     due = [day for day in _due(resource) if day <= f"{now:%Y-%m-%d}"]
     oldest = f"{now - LATEST:%Y-%m-%d}"
-    if not patient or not due or max(due) < oldest:
+    if not patient or not due or max(due) < oldest or is_secret(resource):
         return []
     about = f"ImmunizationRecommendation/{id}"
     return [_notice(patient, VACCINATION, (max(due),), now, about)]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from access_door import MASK, consent, open_door, patient
 
 from fhirserver.access.caller import Role
+from fhirserver.diary.immunization.current import VaccinationBehaviour
+from fhirserver.diary.screening.current import ScreeningBehaviour
 
 CIS = "urn:oid:1.2.250.1.213.2.3.1"
 TETANUS = "76902006"
@@ -72,3 +76,114 @@ async def test_professional_is_forecast_only_from_what_is_not_masked(door):
     assert await dose(door, "doctor") == 2
     programme = await door.get("doctor", "Patient/a/$prevention-programme")
     assert programme.status_code == 200
+
+
+INS = [{"system": "urn:oid:1.2.250.1.213.1.4.11", "value": "279035121518989"}]
+SMEAR = {"coding": [{"system": "http://loinc.org", "code": "10524-7"}]}
+
+
+@pytest.fixture
+async def space(door):
+    """A space with a dose that is masked, read by those whom it matters to."""
+    kept = (VaccinationBehaviour(), ScreeningBehaviour())
+    door.context = replace(door.context, behaviours=kept)
+    await door.put(
+        {"resourceType": "Practitioner", "id": "gp"},
+        {"resourceType": "RelatedPerson", "id": "mother", "active": True,
+         "patient": {"reference": "Patient/a"},
+         "relationship": [{"coding": [{"code": "MTH"}, {"code": "GUARD"}]}]},
+        patient("a", birthDate="2026-01-10", gender="female", identifier=INS,
+                generalPractitioner=[{"reference": "Practitioner/gp"}]),
+        consent("c", "a", actor="Practitioner/d"),
+        consent("c2", "a", actor="Practitioner/gp"),
+    )  # fmt: skip
+    door.caller(
+        "gp", Role.PROFESSIONAL, fhir_user="Practitioner/gp", profession="10",
+        organization="Organization/o2", patient="a", scopes="user/*.rs patient/*.rs",
+    )  # fmt: skip
+    door.caller(
+        "mother", Role.PROXY, fhir_user="RelatedPerson/mother", patient="a", scopes="patient/*.rs"
+    )
+    return door
+
+
+async def seen(door, name, type="ImmunizationRecommendation"):
+    bundle = (await door.get(name, f"{type}?patient=a&_total=accurate")).json()
+    found = [entry["resource"] for entry in bundle.get("entry", [])]
+    assert bundle["total"] == len(found)
+    return found
+
+
+def tetanus(found):
+    (one,) = found
+    return next(
+        r["doseNumberPositiveInt"]
+        for r in one["recommendation"]
+        if r["targetDisease"]["coding"][0]["code"] == TETANUS
+    )
+
+
+async def test_stored_forecast_counts_a_masked_dose_and_is_masked_like_it(space):
+    assert tetanus(await seen(space, "A")) == 3
+    assert tetanus(await seen(space, "gp")) == 3
+    assert tetanus(await seen(space, "mother")) == 3
+    assert await seen(space, "doctor") == []
+    (one,) = await seen(space, "A")
+    for url in ("", "/_history", "/_history/1"):
+        answer = await space.get("doctor", f"ImmunizationRecommendation/{one['id']}{url}")
+        assert answer.status_code == 404, url
+    history = await space.get("doctor", "ImmunizationRecommendation/_history")
+    assert history.status_code in (200, 403)
+    assert not history.json().get("entry")
+
+
+async def test_stored_forecast_is_shown_again_when_the_dose_is(space):
+    await space.put(given("masked", "2026-05-10"))
+    assert tetanus(await seen(space, "doctor")) == 3
+    await space.put(given("masked", "2026-05-10", "MASQUE_PS"))
+    assert await seen(space, "doctor") == []
+    assert (await space.ask("open", "DELETE", "Immunization/masked")).status_code in (200, 204)
+    assert tetanus(await seen(space, "doctor")) == 2
+
+
+async def test_label_without_effect_on_the_forecast_hides_nothing(space):
+    await space.put(
+        given("masked", "2026-05-10"),
+        {"resourceType": "Condition", "id": "x", "subject": {"reference": "Patient/a"},
+         "code": {"text": "private"}, "meta": {"security": [{"system": MASK, "code": "V"}]}},
+    )  # fmt: skip
+    assert tetanus(await seen(space, "doctor")) == 3
+
+
+@pytest.mark.parametrize("label", ["INVISIBLE_REPRESENTANTS_LEGAUX", "CONNEXION_SECRETE"])
+async def test_dose_given_in_secret_shows_in_no_forecast_of_representatives(space, label):
+    await space.put(given("masked", "2026-05-10", label))
+    assert tetanus(await seen(space, "A")) == 3
+    assert tetanus(await seen(space, "doctor")) == 3
+    assert await seen(space, "mother") == []
+
+
+async def test_two_hidden_sources_that_say_the_same_hide_the_forecast(space):
+    await space.put(
+        given("masked", "2026-05-10", "MASQUE_PS"),
+        given("again", "2026-05-10", "V"),
+    )
+    assert await seen(space, "doctor") == []
+
+
+async def test_what_waits_to_be_announced_has_no_part_in_what_the_citizen_reads(space):
+    await space.put(given("masked", "2026-05-10", "INVISIBLE_PATIENT"))
+    assert tetanus(await seen(space, "A")) == 2
+
+
+async def test_programme_is_masked_like_the_examination_that_closes_it(space):
+    await space.put(
+        patient("a", birthDate="1995-01-10", gender="female", identifier=INS,
+                generalPractitioner=[{"reference": "Practitioner/gp"}]),
+        {"resourceType": "Observation", "id": "smear", "status": "final", "code": SMEAR,
+         "subject": {"reference": "Patient/a"}, "effectiveDateTime": "2026-02-01",
+         "meta": {"security": [{"system": MASK, "code": "MASQUE_PS"}]}},
+    )  # fmt: skip
+    (plan,) = await seen(space, "A", "CarePlan")
+    assert "Observation/smear" in str(plan)
+    assert await seen(space, "doctor", "CarePlan") == []

@@ -23,9 +23,9 @@ from fhirserver.diary.kept import (
     guard,
     has_national_identity,
     keep,
-    open_to_all,
     patients_of,
 )
+from fhirserver.diary.labelled import computed
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:
@@ -47,9 +47,14 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
     async def make(server: Context, resource: Resource) -> Resource | None:
         given, others = await of_record(server, patient)
         today, settings = server.clock().date(), settings_of(ctx)
+
+        def forecast(record: Sequence[Resource]) -> Resource:
+            doses = [one for one in record if one["resourceType"] == "Immunization"]
+            more = [one for one in record if one["resourceType"] != "Immunization"]
+            return recommendation(kept(assess(resource, doses, more, today, settings)), resource)
+
         try:
-            found = assess(resource, open_to_all(given), open_to_all(others), today, settings)
-            return recommendation(kept(found), resource)
+            return computed([*given, *others], forecast)
         except ValueError:  # no birth date that can be read
             return None
 

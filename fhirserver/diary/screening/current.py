@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from fhirserver.diary.days import look_at_days
 from fhirserver.diary.immunization.current import patients_told
 from fhirserver.diary.immunization.person import observation_codes
-from fhirserver.diary.kept import bring_current, guard, keep, open_to_all, patients_of
+from fhirserver.diary.kept import bring_current, guard, keep, patients_of
+from fhirserver.diary.labelled import computed
 from fhirserver.diary.screening.care_plan import PLAN_IDENTIFIER, programme_of
 from fhirserver.diary.screening.events import TYPES
 from fhirserver.diary.screening.programme import programme
@@ -27,9 +28,10 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
     """Bring the stored CarePlan of a patient up to date; the version that holds now."""
 
     async def make(server: Context, resource: Resource) -> Resource | None:
-        record = open_to_all(await of_record(server, patient))
+        record = await of_record(server, patient)
+        today = server.clock().date()
         try:
-            return programme_of(resource, record, server.clock().date())
+            return computed(record, lambda held: programme_of(resource, held, today))
         except ValueError:  # no birth date that can be read
             return None
 
