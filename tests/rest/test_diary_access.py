@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from access_door import MASK, consent, open_door, patient
+from smart_browser import CAMILLE, DOCTOR, people
 
 from fhirserver.access.caller import Role
 from fhirserver.diary.immunization.current import VaccinationBehaviour
@@ -187,3 +188,27 @@ async def test_programme_is_masked_like_the_examination_that_closes_it(space):
     (plan,) = await seen(space, "A", "CarePlan")
     assert "Observation/smear" in str(plan)
     assert await seen(space, "doctor", "CarePlan") == []
+
+
+async def test_signed_in_doctor_has_no_forecast_that_counts_what_the_citizen_has_masked(smart):
+    (camille,) = [one for one in people() if one["id"] == "camille-lefevre"]
+    # The citizen's general practitioner sees what is masked.
+    await smart.put({k: v for k, v in camille.items() if k != "generalPractitioner"})
+    app = await smart.register()
+    citizen = (await app.tokens("patient/*.cruds", CAMILLE))["access_token"]
+    answer = {"patient": "camille-lefevre"}
+    launched = await app.tokens("launch/patient patient/*.rs", DOCTOR, answer=answer)
+    doctor = launched["access_token"]
+    url = "ImmunizationRecommendation?patient=camille-lefevre"
+    dose = {k: v for k, v in given("x", "2026-10-20").items() if k != "id"}
+    dose["patient"] = {"reference": CAMILLE}
+    made = await smart.fhir(citizen, "Immunization", "POST", json=dose)
+    assert made.status_code == 201, made.text
+    dose = made.json()
+    assert (await smart.fhir(doctor, url)).json()["total"] == 1
+    dose["meta"] = {"security": [{"system": MASK, "code": "MASQUE_PS"}]}
+    masked = await smart.fhir(citizen, f"Immunization/{dose['id']}", "PUT", json=dose)
+    assert masked.status_code == 200, masked.text
+    assert (await smart.fhir(doctor, url)).json()["total"] == 0
+    (entry,) = (await smart.fhir(citizen, url)).json()["entry"]
+    assert f"Immunization/{dose['id']}" in str(entry["resource"])
