@@ -124,7 +124,7 @@ def services_of(settings: Settings, store: Store, indexer: Indexer) -> tuple[Ser
             _notifier(settings, store, indexer) if settings.auth == "smart" else None,
             _gateway(settings),
         ),
-        catalogue.service(_registrar(settings, store)),
+        catalogue.service(_registrar(settings, store), _notifier(settings, store, indexer)),
     )
 
 

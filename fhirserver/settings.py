@@ -111,11 +111,12 @@ class Settings(BaseSettings):
     notices: Names = Field(
         default=(
             *("first_access", "emergency", "document", "message"),
-            *("appointment", "vaccination"),
+            *("appointment", "vaccination", "app_approval"),
         ),
         description="What citizens are told of, comma-separated: first_access (by a professional "
         "not seen before), emergency (glass broken, centre 15), document (a new one), "
-        "message (of a professional), appointment (the day before), vaccination (a dose is due)",
+        "message (of a professional), appointment (the day before), vaccination (a dose is due), "
+        "app_approval (an authorised app has changed its convention)",
     )
     mail_server: str | None = Field(
         default=None, description="Mail server for notices, e.g. smtp://user:password@host:587"

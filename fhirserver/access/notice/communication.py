@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.notice.notice import (
+    APP_APPROVAL,
     APPOINTMENT,
     DOCUMENT,
     EMERGENCY,
@@ -32,6 +33,9 @@ WORDS = {
     "(You have an appointment within the next 24 hours.)",
     VACCINATION: "Une vaccination est recommandée à partir de maintenant. "
     "(A vaccination is recommended from now on.)",
+    APP_APPROVAL: "Une application que vous avez autorisée a changé ses conditions : votre accord "
+    "est à renouveler. (An app you have authorised has changed its terms: they are to be "
+    "approved anew.)",
 }
 
 

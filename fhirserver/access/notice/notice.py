@@ -4,7 +4,8 @@
 * `emergency`: somebody has broken the glass, or an emergency call centre (centre 15) has looked;
 * `document`: somebody else has put a document into the space;
 * `message`: a professional has written (told by `messaging/notices.py`);
-* `appointment`, `vaccination`: reminders (told by `diary/reminders.py`).
+* `appointment`, `vaccination`: reminders (told by `diary/reminders.py`);
+* `app_approval`: an app is to be approved anew (told by `catalogue/reapproval.py`).
 
 Nothing is told of what is hidden from the citizen or their representatives, nor of care that a
 minor receives in secret (CONNEXION_SECRETE).
@@ -30,7 +31,8 @@ DOCUMENT = "document"
 MESSAGE = "message"
 APPOINTMENT = "appointment"
 VACCINATION = "vaccination"
-KINDS = (FIRST_ACCESS, EMERGENCY, DOCUMENT, MESSAGE, APPOINTMENT, VACCINATION)
+APP_APPROVAL = "app_approval"
+KINDS = (FIRST_ACCESS, EMERGENCY, DOCUMENT, MESSAGE, APPOINTMENT, VACCINATION, APP_APPROVAL)
 
 _OUTSIDE = frozenset({Role.PROFESSIONAL, Role.SYSTEM})
 
@@ -43,7 +45,7 @@ class Notice:
     kind: str
     patient: str
     time: int
-    about: str = ""  # reference of the document or message
+    about: str = ""  # reference of the document, message or app
 
 
 def notices_of(record: Record) -> Iterator[Notice]:
