@@ -65,8 +65,8 @@ class Browsing:
         async def answer() -> Response:
             server = self._server()
             address = address_of(request, server.configuration.trusted_proxies)
-            server.begun.check(address)
-            server.begun.failed(address)
+            await server.begun.check(address)
+            await server.begun.failed(address)
             sent = await form.body(request) if request.method == "POST" else form.query(request)
             cookie = self._cookie(request)
             fresh = cookie or handles.new()
@@ -96,11 +96,11 @@ class Browsing:
                 raise NotYours
             address = address_of(request, server.configuration.trusted_proxies)
             account = sent.get("person")
-            server.failures.check(address, account)
+            await server.failures.check(address, account)
             person = await demo.sign_in(account, server.directory)
             if person is None:
-                server.failures.failed(address, account)
                 await self._failed("demo", "unknown person", handle, cookie, address)
+                await server.failures.failed(address, account)
                 return await self._sign_in_page(request, handle, "unknown_person")
             return await self._signed_in(handle, cookie, person, address)
 
@@ -137,7 +137,7 @@ class Browsing:
             if state.browser != handles.key_of(cookie):
                 raise NotYours
             address = address_of(request, server.configuration.trusted_proxies)
-            server.failures.check(address, provider)
+            await server.failures.check(address, provider)
             try:
                 if not sent.get("code"):
                     raise SignInFailed("the provider sent no code")
@@ -145,9 +145,9 @@ class Browsing:
                     sent.get("code"), state.nonce, state.verifier, server.directory
                 )
             except SignInFailed as error:
-                server.failures.failed(address, provider)
                 _log.warning("sign-in failed", provider=provider, reason=str(error))
                 await self._failed(provider, str(error), state.request, cookie, address)
+                await server.failures.failed(address, provider)
                 return await self._sign_in_page(request, state.request, "sign_in_failed")
             return await self._signed_in(state.request, cookie, person, address)
 
@@ -179,8 +179,7 @@ class Browsing:
                 problem = _PROBLEMS[type(error)]
                 visits = error.visits if isinstance(error, NoEncounter) else ()
                 if isinstance(error, NoPatient):
-                    server.failures.check(address, "patient")
-                    server.failures.failed(address, "patient")
+                    await server.failures.failed(address, "patient")
                 question = await server.decisions.question(handle, cookie)
                 if question is None:
                     raise NotYours from None

@@ -94,11 +94,10 @@ class Authentication:
         try:
             showing = shown(form, authorization)
             account = showing.client
-            self.failures.check(address, account)
+            await self.failures.check(address, account)
             return await self.of(showing)
         except InvalidClientError:
-            self.failures.check(address, account)
-            self.failures.failed(address, account)
+            await self.failures.failed(address, account)
             raise
 
     async def of(self, found: Shown) -> Client:

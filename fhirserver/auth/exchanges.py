@@ -62,13 +62,12 @@ class Exchanges:
             parameters = form.single()
             showing = shown(form, authorization, await self._holder(parameters))
             account = showing.client
-            self.failures.check(address, account)
+            await self.failures.check(address, account)
             client = await self.authentication.of(showing)
             return await self._exchange(parameters, client, address)
         except (InvalidClientError, InvalidGrantError) as error:
-            self.failures.check(address, account)
-            self.failures.failed(address, account)
             await self.recording.token_refused(account, error.error, address)
+            await self.failures.failed(address, account)
             raise
         except OAuth2Error as error:
             await self.recording.token_refused(account, error.error, address)

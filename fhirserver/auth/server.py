@@ -60,8 +60,8 @@ class AuthorizationServer:
         self.tokens = Tokens(store, self.keys, configuration, now)
         self.directory = Directory(store, registry, clock)
         self.recording = Recording()
-        self.failures = Failures()
-        self.begun = Failures(per_address=BEGUN)
+        self.failures = Failures(store, now)
+        self.begun = Failures(store, now, kind="begun", per_address=BEGUN)
         self.launches = Launches(store, self.clients, now)
         self.providers = {
             provider.id: OpenID(provider, configuration.url(f"callback/{provider.id}"))

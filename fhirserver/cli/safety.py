@@ -159,11 +159,6 @@ def _limits(settings: Settings) -> Iterator[Finding]:
         yield _note(f"max_bundle_entries is {settings.max_bundle_entries:,}", "Lower it.")
     if settings.search_seconds > 120:
         yield _note(f"search_seconds is {settings.search_seconds:g}", "Lower it.")
-    if settings.workers > 1:
-        yield _note(
-            f"limits on sign-ins are counted by each of {settings.workers} workers for itself",
-            "Let the proxy limit requests to /auth/ too.",
-        )
     if settings.log_level == "debug":
         yield _note("log_level is debug", "Use info.")
     if settings.antivirus is None:

@@ -53,6 +53,8 @@ def people():
 class Door:
     """The server in this process, its store, and whoever talks to it."""
 
+    database = ""
+
     def __init__(self, app, store, context) -> None:
         self.app = app
         self.store = store
@@ -301,6 +303,7 @@ async def open_door(database: str, **settings):
     lifespan = app.lifespan()
     await lifespan.__aenter__()
     door = Door(app, store, context)
+    door.database = database
     await door.put(*people())
     return door, lifespan
 

@@ -1,4 +1,4 @@
-"""What may be registered, how secrets are kept, how failures are counted."""
+"""What may be registered, how secrets are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from joserfc.jwk import ECKey
 
 from fhirserver.auth.assertion import check_keys
 from fhirserver.auth.client import Client, check, hash_secret, verify_secret
-from fhirserver.auth.rate import Failures, TooMany
 from fhirserver.errors import Invalid
 
 EC = ECKey.generate_key("P-384", {"kid": "a"}).as_dict(private=False)
@@ -117,22 +116,3 @@ def test_secrets_are_hashed_with_a_salt():
     assert not verify_secret("s€cret ", one)
     assert not verify_secret("", one)
     assert not verify_secret("s€cret", "")
-
-
-def test_failures_are_forgiven_after_their_window():
-    now = [0.0]
-    failures = Failures(lambda: now[0])
-    for _ in range(20):
-        failures.check("1.1.1.1", "a")
-        failures.failed("1.1.1.1", "a")
-    with pytest.raises(TooMany) as over:
-        failures.check("1.1.1.1", "a")
-    assert 1 <= over.value.seconds <= 61
-    failures.check("1.1.1.1", "b")
-    failures.check("2.2.2.2", "a")  # nobody locks another out from afar
-    now[0] = 60.0
-    failures.check("1.1.1.1", "a")
-    for n in range(60):
-        failures.failed("1.1.1.1", f"c{n}")
-    with pytest.raises(TooMany):
-        failures.check("1.1.1.1", "new")

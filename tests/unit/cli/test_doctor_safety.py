@@ -78,7 +78,6 @@ def test_what_is_for_development_is_not_held_against_production():
         ({"max_body_bytes": 10**9}, "note", "max_body_bytes"),
         ({"max_bundle_entries": 10**6}, "note", "max_bundle_entries"),
         ({"search_seconds": 1000}, "note", "search_seconds"),
-        ({"workers": 4}, "note", "each of 4 workers"),
         ({"log_level": "debug"}, "note", "log_level"),
         ({"antivirus": None}, "note", "antivirus"),
         ({"notices": "document,message"}, "bad", "emergency"),
