@@ -29,7 +29,7 @@ from fhirserver.search.expression import All, Identity, OfType, Query
 from fhirserver.storage.interface import Selects, VersionConflict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from typing import Any
 
     from fhirserver.access.caller import Mode
@@ -230,14 +230,19 @@ class JudgedStore:
                 outcomes.append(error)
         return outcomes
 
-    async def changes(self, after: int = 0) -> AsyncIterator[Version]:
-        async for version in self._store.changes(after):
+    async def changes(
+        self, after: int = 0, types: Collection[str] | None = None
+    ) -> AsyncIterator[Version]:
+        async for version in self._store.changes(after, types):
             predicate = self._rules.predicate("s", version.type)
             if predicate is not None and await self._shows_both(predicate, version):
                 yield version
 
     async def erase(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
         raise Forbidden("Only the server erases.")
+
+    async def settled(self) -> int:
+        raise Forbidden("The order of all commits is not for a caller.")
 
     async def newest(self, types: Sequence[str]) -> int:
         raise Forbidden("The order of all commits is not for a caller.")

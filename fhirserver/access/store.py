@@ -26,7 +26,7 @@ from fhirserver.storage.interface import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
     from typing import Any
 
     from fhirserver.access.caller import Mode
@@ -173,8 +173,13 @@ class PermittedStore:
     def erase(self, identities: Sequence[tuple[str, str]]) -> Awaitable[list[Version]]:
         return self._store.erase(identities)
 
-    def changes(self, after: int = 0) -> AsyncIterator[Version]:
-        return self._store.changes(after)
+    def settled(self) -> Awaitable[int]:
+        return self._store.settled()
+
+    def changes(
+        self, after: int = 0, types: Collection[str] | None = None
+    ) -> AsyncIterator[Version]:
+        return self._store.changes(after, types)
 
     def reindex(
         self, type: str, after: int | str | None, limit: int

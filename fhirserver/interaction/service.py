@@ -65,16 +65,19 @@ async def follow(
     """
     state = f"followed/{name}"
     place = int(await ctx.store.get_state(state) or b"0")
+    end = await ctx.store.settled()
+    if end <= place:
+        return
     reached, noted = place, 0
     try:
-        async for version in ctx.store.changes(place):
-            if version.type in types:
-                await step(ctx, version)
+        async for version in ctx.store.changes(place, types):
+            await step(ctx, version)
             reached = version.seq
             noted += 1
             if noted % _BATCH == 0:
                 await ctx.store.set_state(state, b"%d" % reached)
                 place = reached
+        reached = max(reached, end)  # what lies between are other types
     finally:
         if reached != place:
             await ctx.store.set_state(state, b"%d" % reached)

@@ -29,6 +29,7 @@ UNKNOWN = "unknown"
 _SYSTEM = "http://fhirserver.example/CodeSystem/space-statistic"
 _POPULATION = "http://terminology.hl7.org/CodeSystem/measure-population"
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_COUNTED = frozenset({"Patient", "DocumentReference"})
 _AT_ONCE = 2000  # versions between two notes of the numbers
 _HOMES = 10_000  # departments remembered while counting
 
@@ -57,12 +58,14 @@ async def count_on(ctx: Context) -> Numbers:
     numbers = msgspec.json.decode(state, type=Numbers) if state else Numbers()
     begun = numbers.place
     homes: dict[str, str] = {}
-    async for version in ctx.store.changes(numbers.place):
+    end = await ctx.store.settled()
+    async for version in ctx.store.changes(numbers.place, _COUNTED):
         await _count(ctx, version, numbers, homes)
         numbers.place = version.seq
         if numbers.place - begun >= _AT_ONCE:
             await _keep(ctx, numbers)
             begun = numbers.place
+    numbers.place = max(numbers.place, end)
     if numbers.place != begun:
         await _keep(ctx, numbers)
     return numbers
@@ -77,7 +80,7 @@ async def _keep(ctx: Context, numbers: Numbers) -> None:
 
 
 async def _count(ctx: Context, version: Version, numbers: Numbers, homes: dict[str, str]) -> None:
-    if version.content is None or version.type not in ("Patient", "DocumentReference"):
+    if version.content is None:
         return
     month = datetime.fromtimestamp(version.updated / 1_000_000, UTC).strftime("%Y-%m")
     if version.type == "Patient":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
     from fhirserver.model.version import Change, HistorySelection, Page, Version
     from fhirserver.search.expression import Query
@@ -179,9 +179,16 @@ class Store(Protocol):
         """The place (`Version.seq`) of the newest commit of a resource of these types; 0 if there
         is none. Cheap: it is asked at each request."""
 
-    def changes(self, after: int = 0) -> AsyncIterator[Version]:
-        """Every committed version with seq > `after`, in commit order, up to now. Subscribers,
-        audit, diary and exports follow the store by calling it again with the last seq."""
+    async def settled(self) -> int:
+        """The place up to which all commits are done: what is committed from now on comes later
+        in the order. 0 if there is none."""
+
+    def changes(
+        self, after: int = 0, types: Collection[str] | None = None
+    ) -> AsyncIterator[Version]:
+        """Every committed version (of `types`) with seq > `after`, in commit order, up to now.
+        Subscribers, audit, diary and exports follow the store by calling it again with the last
+        seq."""
 
     async def reindex(
         self, type: str, after: int | str | None, limit: int

@@ -147,6 +147,26 @@ async def test_the_feed_tells_every_version_in_commit_order(told):
     assert [v async for v in store.changes(versions[-1].seq)] == []
 
 
+async def test_the_feed_of_some_types_leaves_the_others_out(told):
+    store, versions = told
+    for types in (["Patient"], {"Observation"}, {"Patient", "Observation"}, ["Flag"], []):
+        wanted = [v for v in versions if v.type in types]
+        assert [v async for v in store.changes(0, types)] == wanted
+        after = versions[2].seq
+        found = [v async for v in store.changes(after, types)]
+        assert found == [v for v in wanted if v.seq > after]
+
+
+async def test_all_commits_are_settled_and_what_follows_comes_later(told):
+    store, versions = told
+    settled = await store.settled()
+    assert settled >= versions[-1].seq
+    assert [v async for v in store.changes(settled)] == []
+    made = await commit(store, put("Patient", "2"))
+    assert made.seq > settled
+    assert await store.settled() >= made.seq
+
+
 async def test_the_feed_goes_on_where_it_stopped(told):
     store, versions = told
     after = versions[-1].seq

@@ -79,6 +79,17 @@ async def test_following_sees_each_commit_of_its_types_once_and_in_order(store):
     assert seen == [("Patient", "1", False), ("Patient", "2", False), ("Patient", "1", True)]
 
 
+async def test_a_follower_does_not_look_again_at_what_others_wrote(store):
+    ctx = context_of(store, Registry())
+
+    async def step(ctx, version):
+        raise AssertionError
+
+    await commit(store, post("Observation", "1"))
+    await follow(ctx, "test", frozenset({"Patient"}), step)
+    assert int(await store.get_state("followed/test")) == await store.settled()
+
+
 async def test_what_a_follower_failed_at_comes_again(store):
     ctx = context_of(store, Registry())
     seen = []

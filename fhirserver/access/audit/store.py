@@ -9,7 +9,7 @@ from fhirserver.access.audit.concern import concerned
 from fhirserver.search.expression import Chain, Has, nodes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
     from fhirserver.access.audit.materialise import Materialiser
     from fhirserver.model.version import HistorySelection, Page, Version
@@ -72,9 +72,12 @@ class CompleteStore:
             return self._after(self._store.history_count, selection, limit)
         return self._store.history_count(selection, limit)
 
-    async def changes(self, after: int = 0) -> AsyncIterator[Version]:
-        await self._complete()
-        async for version in self._store.changes(after):
+    async def changes(
+        self, after: int = 0, types: Collection[str] | None = None
+    ) -> AsyncIterator[Version]:
+        if types is None or _TYPE in types:
+            await self._complete()
+        async for version in self._store.changes(after, types):
             yield version
 
     async def _event(

@@ -7,7 +7,7 @@ and one seen twice is taken once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Any
 
 from fhirserver.model.version import HistorySelection, Page, Version
@@ -151,11 +151,15 @@ class History:
         )
         return int(newest["seq"]) if newest else 0
 
-    async def changes(self, after: int) -> AsyncIterator[Version]:
-        """Every version with seq > `after`, up to what is settled now."""
+    async def changes(
+        self, after: int, types: Collection[str] | None = None
+    ) -> AsyncIterator[Version]:
+        """Every version (of `types`) with seq > `after`, up to what is settled now."""
         settled = await self._sequence.settled()
         while after < settled:
             condition: dict[str, Any] = {"seq": {"$gt": after, "$lte": settled}}
+            if types is not None:
+                condition["type"] = {"$in": list(types)}
             found: dict[int, Document] = {}
             for collection in (self._connection.current, self._connection.history):
                 documents = collection.find(condition, ONLY_VERSION, sort=[("seq", 1)], limit=_FEED)

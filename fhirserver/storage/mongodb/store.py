@@ -6,7 +6,7 @@ docs/decisions/0003-mongodb-shape.md tells what the database holds and why.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 from bson import Binary
@@ -166,9 +166,15 @@ class MongoStore:
             self._newest[named] = (last, seq)
         return seq
 
-    async def changes(self, after: int = 0) -> AsyncIterator[Version]:
+    async def settled(self) -> int:
         with reaching():
-            async for version in self._history.changes(after):
+            return await self._sequence.settled()
+
+    async def changes(
+        self, after: int = 0, types: Collection[str] | None = None
+    ) -> AsyncIterator[Version]:
+        with reaching():
+            async for version in self._history.changes(after, types):
                 yield version
 
     # --- writing --------------------------------------------------------------------------------

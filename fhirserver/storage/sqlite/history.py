@@ -13,6 +13,8 @@ from fhirserver.storage.interface import InvalidCursor
 from fhirserver.storage.sqlite import cursor
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import apsw
 
     from fhirserver.model.version import HistorySelection
@@ -73,13 +75,30 @@ def newest(connection: apsw.Connection, types: tuple[str, ...]) -> int:
     return int(connection.execute(f"SELECT max({each},0)", types).get)
 
 
-def changes(connection: apsw.Connection, names: Names, after: int, limit: int) -> list[Version]:
-    """Up to `limit` versions with seq > `after`, in commit order."""
+def settled(connection: apsw.Connection) -> int:
+    """The place of the last commit: what is superseded has a successor in `resource`."""
+    return connection.execute("SELECT max(seq) FROM resource").get or 0
+
+
+def changes(
+    connection: apsw.Connection,
+    names: Names,
+    between: tuple[int, int],
+    types: Collection[str] | None,
+    limit: int,
+) -> list[Version]:
+    """Up to `limit` versions (of `types`) after the first place up to the second, in commit
+    order."""
+    of = ""
+    if types is not None:
+        known = [number for name in types if (number := names.type(name)) is not None]
+        of = f" AND +type IN ({','.join(map(str, known))})"
     sql = (
-        f"SELECT {COLUMNS} FROM resource WHERE seq>?1"
-        f" UNION ALL SELECT {COLUMNS} FROM history WHERE seq>?1 ORDER BY seq LIMIT ?2"
+        f"SELECT {COLUMNS} FROM resource INDEXED BY resource_seq WHERE seq>?1 AND seq<=?2{of}"
+        f" UNION ALL SELECT {COLUMNS} FROM history WHERE seq>?1 AND seq<=?2{of}"
+        " ORDER BY seq LIMIT ?3"
     )
-    return [version(names, row) for row in connection.execute(sql, (after, limit))]
+    return [version(names, row) for row in connection.execute(sql, (*between, limit))]
 
 
 def version(names: Names, row: tuple[Any, ...]) -> Version:

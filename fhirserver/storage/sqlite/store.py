@@ -27,7 +27,7 @@ from fhirserver.storage.sqlite.searcher import Searcher
 from fhirserver.storage.sqlite.writer import BULK, BYTES, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
     from fhirserver.model.version import Change, HistorySelection, Page
     from fhirserver.search.expression import Query
@@ -43,6 +43,7 @@ LIMIT_SECONDS = 30.0
 QUEUE_SECONDS = 10.0
 READERS = 4
 FEED = 500
+STRETCH = 50_000  # places of the feed looked through at a time for some types
 
 READ = "SELECT id,version,updated,method,content,key,seq FROM resource WHERE type=? AND id=?"
 VREAD = (
@@ -78,8 +79,10 @@ class Reader:
                 self.connection.execute("COMMIT")
 
 
-def _feed(after: int, reader: Reader) -> list[Version]:
-    return history.changes(reader.connection, reader.names, after, FEED)
+def _feed(
+    between: tuple[int, int], types: Collection[str] | None, reader: Reader
+) -> list[Version]:
+    return history.changes(reader.connection, reader.names, between, types, FEED)
 
 
 class SqliteStore:
@@ -204,14 +207,19 @@ class SqliteStore:
         self._newest[named] = (version, seq)
         return seq
 
-    async def changes(self, after: int = 0) -> AsyncIterator[Version]:
-        while True:
-            page = await self._in_thread(partial(_feed, after))
+    async def settled(self) -> int:
+        return history.settled(self._reader.connection)
+
+    async def changes(
+        self, after: int = 0, types: Collection[str] | None = None
+    ) -> AsyncIterator[Version]:
+        end = await self.settled()
+        while after < end:
+            upto = min(end, after + STRETCH)
+            page = await self._in_thread(partial(_feed, (after, upto), types))
             for version in page:
                 yield version
-            if len(page) < FEED:
-                return
-            after = page[-1].seq
+            after = upto if len(page) < FEED else page[-1].seq
 
     async def reindex(
         self, type: str, after: int | str | None, limit: int

@@ -198,9 +198,13 @@ class MemoryStore:
                 outcomes.append(error)
         return outcomes
 
-    async def changes(self, after=0):
+    async def settled(self):
+        return self.versions[-1].seq if self.versions else 0
+
+    async def changes(self, after=0, types=None):
         for version in [v for v in self.versions if v.seq > after]:
-            yield version
+            if types is None or version.type in types:
+                yield version
 
     async def reindex(self, type, after, limit):
         await self._pause()
