@@ -79,9 +79,7 @@ class Reader:
                 self.connection.execute("COMMIT")
 
 
-def _feed(
-    between: tuple[int, int], types: Collection[str] | None, reader: Reader
-) -> list[Version]:
+def _feed(between: tuple[int, int], types: Collection[str] | None, reader: Reader) -> list[Version]:
     return history.changes(reader.connection, reader.names, between, types, FEED)
 
 
