@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 
+from fhirserver.model.dates import interval
+
 _ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -76,6 +78,15 @@ def not_modified_since(text: str, updated: int) -> bool:
     if since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
     return updated // 1_000_000 <= int(since.timestamp())
+
+
+def not_modified_since_instant(text: str, updated: int) -> bool:
+    """The same for Bundle.entry.request.ifModifiedSince, which is an instant; what is none is
+    read as the header it stands for."""
+    try:
+        return updated < interval(text)[1]
+    except ValueError:
+        return not_modified_since(text, updated)
 
 
 @lru_cache(maxsize=4096)

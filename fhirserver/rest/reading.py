@@ -11,7 +11,7 @@ from fhirserver.interaction.vread import vread as vread_interaction
 from fhirserver.rest import binary, bundle
 from fhirserver.rest.answer import Answer
 from fhirserver.rest.byte_range import part_of
-from fhirserver.rest.headers import none_match, not_modified_since
+from fhirserver.rest.headers import none_match, not_modified_since, not_modified_since_instant
 from fhirserver.rest.representing import part_of_read
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def _not_modified(request: Request, version: Version) -> bool:
     if tags is not None:
         return none_match(tags, version.version)
     since = request.header(b"if-modified-since")
-    return since is not None and not_modified_since(since, version.updated)
+    if since is None:
+        return False
+    compare = not_modified_since_instant if request.bundled else not_modified_since
+    return compare(since, version.updated)
 
 
 async def history(request: Request) -> Answer:

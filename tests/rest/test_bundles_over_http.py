@@ -88,6 +88,21 @@ def test_conditional_read_inside_a_batch(fhir, tag):
     assert bundle["entry"][0]["response"]["status"][:3] == "304"
 
 
+def test_if_modified_since_of_an_entry_is_an_instant(fhir, tag):
+    made = fhir.put(f"Patient/{tag}", json=patient(tag, id=tag), headers=FHIR_JSON).json()
+    last = made["meta"]["lastUpdated"]
+    entries = post(
+        fhir,
+        "batch",
+        *[
+            entry("GET", f"Patient/{tag}", ifModifiedSince=since)
+            for since in (last, "2999-01-01T00:00:00+02:00", "2001-01-01T00:00:00Z", "yesterday")
+        ],
+    ).json()["entry"]
+    assert [e["response"]["status"][:3] for e in entries] == ["304", "304", "200", "200"]
+    assert ["resource" in e for e in entries] == [False, False, True, True]
+
+
 def test_prefer_asks_for_the_resources_of_a_batch(fhir, tag):
     plain = post(fhir, "batch", entry("POST", "Patient", patient(tag))).json()
     assert "resource" not in plain["entry"][0]
