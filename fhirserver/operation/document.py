@@ -20,6 +20,7 @@ from fhirserver.operation.call import Made
 from fhirserver.operation.parameters import given
 from fhirserver.record.profile.document import document as bundled
 from fhirserver.record.profile.document import full_url, reach
+from fhirserver.record.stored_document import labelled
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
@@ -65,7 +66,7 @@ async def document(ctx: Context, call: Call) -> Made:
         ]
     if not persist:
         return Made(bundle, tuple(versions))
-    written = await create(ctx, "Bundle", bundle)
+    written = await create(ctx, "Bundle", labelled(bundle))
     return Made(decode_stored(written.version.content or b"{}"), tuple(versions), written.version)
 
 

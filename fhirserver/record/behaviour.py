@@ -15,6 +15,7 @@ from fhirserver.record.content import decoded
 from fhirserver.record.mending import complete
 from fhirserver.record.publication import publish
 from fhirserver.record.revision import revise
+from fhirserver.record.stored_document import check_unchanged
 from fhirserver.record.submission import check_set
 from fhirserver.record.view import View, created, resource_of
 from fhirserver.search.expression import Query
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class RecordBehaviour:
-    types = frozenset({"DocumentReference", "Binary", "List"})
+    types = frozenset({"DocumentReference", "Binary", "List", "Bundle"})
 
     def __init__(self, settings: RecordSettings, antivirus: Antivirus) -> None:
         self._settings = settings
@@ -43,6 +44,8 @@ class RecordBehaviour:
         for draft in drafts:
             if draft.type == "Binary" and not draft.server and draft.resource is not None:
                 await self._check_binary(view, draft)
+            if draft.type == "Bundle" and not draft.server and not created(draft):
+                await check_unchanged(view, draft)
         documents: set[Identity] = set()
         for number, draft in enumerate(view.drafts):
             if draft.type != "DocumentReference" or draft.server or draft.resource is None:

@@ -20,7 +20,7 @@ from fhirserver.record.document_codes import (
     known,
     plain,
 )
-from fhirserver.record.names import FORMATS_OF_IHE
+from fhirserver.record.names import FORMATS_OF_IHE, V3_CONFIDENTIALITY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from fhirserver.record.cda import Header
 
 Resource = dict[str, Any]
-
-_V3_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 
 def from_header(resource: Resource, header: Header, place: int) -> Resource:
@@ -99,7 +97,7 @@ def _take_authors(resource: Resource, header: Header) -> None:
 def _take_confidentiality(resource: Resource, header: Header) -> None:
     code = header.confidentiality
     assert code is not None
-    if code.system != _V3_CONFIDENTIALITY or code.code not in CONFIDENTIALITY:
+    if code.system != V3_CONFIDENTIALITY or code.code not in CONFIDENTIALITY:
         return
     given = [label for label in labels(resource) if label in CONFIDENTIALITY]
     if not given:

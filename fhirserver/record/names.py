@@ -17,6 +17,7 @@ FOLDER = "folder"
 DESIGNATION_TYPE = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/ihe-designationType"
 SOURCE_ID = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/ihe-sourceId"
 
+V3_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 LOINC = "http://loinc.org"
 TYPES_OF_THE_RECORD = "https://mos.esante.gouv.fr/NOS/TRE_A05-TypeDocComplementaire/FHIR/TRE-A05-TypeDocComplementaire"
 LOINC_OF_THE_ANS = "https://mos.esante.gouv.fr/NOS/TRE_A04-Loinc/FHIR/TRE-A04-Loinc"
@@ -29,7 +30,7 @@ URI = "urn:ietf:rfc:3986"
 SYSTEM_OF_OID = {
     "2.16.840.1.113883.6.1": LOINC,
     "1.2.250.1.213.1.1.4.12": TYPES_OF_THE_RECORD,
-    "2.16.840.1.113883.5.25": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+    "2.16.840.1.113883.5.25": V3_CONFIDENTIALITY,
     "1.2.250.1.213.1.1.4.13": (
         "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocument/FHIR/"
         "TRE-A07-StatutVisibiliteDocument"

@@ -216,3 +216,124 @@ async def test_what_a_citizen_adds_is_limited(door):
     body = samples.simplified(PATIENT, body=large, **by(PATIENT))
     outcome_of(await door.ask("A", "POST", "DocumentReference", body), 413)
     await publish(door, "hospital", body=large)
+
+
+# --- documents that are stored as Bundles ($document?persist=true) --------------------------
+
+
+def composition(author, type="60591-5", **more):
+    return {
+        "resourceType": "Composition",
+        "status": "final",
+        "type": {"coding": [{"system": "http://loinc.org", "code": type}]},
+        "subject": {"reference": PATIENT},
+        "date": "2026-11-20T10:00:00Z",
+        "author": [{"reference": author}],
+        "title": "Synthèse",
+    } | more
+
+
+async def stored_document(door, name, resource):
+    """The Composition, and the answer that tells of the Bundle made of it."""
+    made = await door.ask(name, "POST", "Composition", resource)
+    assert made.status_code == 201, made.text
+    url = f"Composition/{made.json()['id']}/$document?persist=true"
+    answer = await door.ask(name, "POST", url)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+@pytest.fixture
+async def people(door):
+    for name, id, profession in (("nurse", "q", "60"), ("stranger", "s", "10")):
+        door.caller(
+            name, Role.PROFESSIONAL, fhir_user=f"Practitioner/{id}", profession=profession,
+            patient="a", scopes="patient/*.cruds",
+        )  # fmt: skip
+    await door.put(
+        {"resourceType": "Practitioner", "id": "s"},
+        {"resourceType": "Patient", "id": "b", "active": True},
+        consent("ch", "a", actor="Organization/h"),
+    )
+    door.caller("B", Role.CITIZEN, fhir_user="Patient/b", patient="b", scopes="patient/*.cruds")
+    return door
+
+
+@pytest.mark.parametrize(
+    ("name", "author"),
+    [("p", "Practitioner/p"), ("A", PATIENT), ("hospital", "Organization/h")],
+)
+async def test_who_writes_for_a_patient_stores_a_document_of_theirs(people, name, author):
+    answer = await stored_document(people, name, composition(author))
+    stored = answer.headers["location"].split("/_history")[0]
+    bundle = (await people.get("A", stored)).json()
+    assert bundle == answer.json()
+    identity = f"Bundle/{bundle['id']}"
+    assert await people.ids("A", f"Bundle?document-subject={PATIENT}") == [identity]
+    assert await people.ids("q", f"Bundle?document-author={author}") == [identity]
+    # Who is not permitted by the patient, and other patients.
+    for other in ("stranger", "B"):
+        assert (await people.get(other, identity)).status_code == 404
+        assert await people.ids(other, "Bundle") == []
+    for other in {"p", "A", "q"} - {name}:
+        assert (await people.ask(other, "DELETE", identity)).status_code == 403
+    assert (await people.ask(name, "DELETE", identity)).status_code == 204
+
+
+async def test_a_stored_document_follows_the_matrix_by_the_type_of_its_composition(people):
+    kept = await stored_document(people, "p", composition("Practitioner/p", "68599-0"))
+    read = await stored_document(people, "p", composition("Practitioner/p"))
+    assert await people.ids("nurse", "Bundle") == [f"Bundle/{read.json()['id']}"]
+    assert (await people.get("nurse", kept.headers["location"])).status_code == 404
+
+
+async def test_a_stored_document_is_hidden_with_what_it_holds(people):
+    label = {"system": samples.VISIBILITY, "code": "MASQUE_PS"}
+    secret = {
+        "resourceType": "Condition",
+        "subject": {"reference": PATIENT},
+        "code": {"text": "x"},
+        "meta": {"security": [label]},
+    }
+    made = (await people.ask("A", "POST", "Condition", secret)).json()
+    section = [{"title": "x", "entry": [{"reference": f"Condition/{made['id']}"}]}]
+    restricted = composition(PATIENT, section=section, confidentiality="R")
+    answer = await stored_document(people, "A", restricted)
+    codes = [coding["code"] for coding in answer.json()["meta"]["security"]]
+    assert codes == ["MASQUE_PS", "R"]
+    identity = f"Bundle/{answer.json()['id']}"
+    assert (await people.get("q", identity)).status_code == 404
+    assert await people.ids("q", "Bundle") == []
+    assert (await people.get("A", identity)).status_code == 200
+
+
+async def test_a_stored_document_changes_in_nothing_but_its_labels(people):
+    answer = await stored_document(people, "p", composition("Practitioner/p"))
+    bundle = answer.json()
+    identity = f"Bundle/{bundle['id']}"
+    for name in ("p", "A"):
+        forged = {**bundle, "entry": [*bundle["entry"]]}
+        forged["entry"][0] = {**bundle["entry"][0], "resource": composition("Practitioner/q")}
+        changed = await people.ask(name, "PUT", identity, forged)
+        assert changed.status_code in (403, 405), changed.text
+    masked = {**bundle, "meta": {"security": [{"system": samples.VISIBILITY, "code": "MASQUE_PS"}]}}
+    assert (await people.ask("A", "PUT", identity, masked)).status_code == 200
+    assert (await people.get("q", identity)).status_code == 404
+
+
+async def test_nobody_stores_a_document_of_somebody_else(people):
+    mine = composition("Patient/b", subject={"reference": "Patient/b"})
+    await people.put({**mine, "id": "of-b"})
+    made = await people.ask("A", "POST", "Composition/of-b/$document?persist=true")
+    assert made.status_code == 404
+    for kind in ("collection", "document"):
+        entry = {"fullUrl": "urn:uuid:5c4a3e6e-0000-4000-8000-000000000000", "resource": mine}
+        bundle = {
+            "resourceType": "Bundle",
+            "type": kind,
+            "timestamp": "2026-11-20T10:00:00Z",
+            "identifier": samples.unique(),
+            "entry": [entry],
+        }
+        refused = await people.ask("A", "POST", "Bundle", bundle)
+        assert refused.status_code == 403, refused.text

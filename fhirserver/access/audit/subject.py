@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     Path = Callable[[dict[str, Any]], list[Any]]
 
-_ABOUT = ("patient", "subject", "beneficiary", "individual", "link")
+_ABOUT = ("patient", "subject", "beneficiary", "individual", "link", "document-subject")
+#: What R4 has in no compartment: a document is data of its Composition's subject.
+_BESIDES = {"Bundle": ("document-subject",)}
 _TO_PATIENT = re.compile(r"(?:.*/)?Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
 _PLAIN = re.compile(r"[A-Z]\w*((?:\.\w+)+?)(?:\.where\(resolve\(\) is Patient\))?")
 
@@ -43,7 +45,7 @@ class Subjects:
         self._bases = tuple(base.rstrip("/") + "/" for base in bases)
         self._registry = registry
         self._paths: dict[str, tuple[tuple[Path, ...], tuple[Path, ...]]] = {}
-        self._compartment = registry.compartment("Patient")
+        self._compartment = {**registry.compartment("Patient"), **_BESIDES}
 
     def of(self, version: Version) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Logical ids of the patients, and the labels that hide the resource from somebody."""

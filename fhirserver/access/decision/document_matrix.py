@@ -44,8 +44,10 @@ def expression(situation: Situation, type: str) -> Expression:
         return NOTHING
     if type in tables.documents:
         refused = sorted(matrix().types - profession.read)
-        known = token("type", *sorted(profession.read))
-        return all_of(known, negate(token("type", *refused)))
+        # Bundle.type is another thing: document, transaction …
+        code = "document-type" if type == "Bundle" else "type"
+        known = token(code, *sorted(profession.read))
+        return all_of(known, negate(token(code, *refused)))
     structured = tables.by_document_type.get(type)
     if structured is None:
         return NOTHING

@@ -16,9 +16,9 @@ def subjects():
     return Subjects(Registry(), ("https://here.example/fhir",))
 
 
-def version(type, **elements):
-    resource = {"resourceType": type, "id": "1", **elements}
-    return Version(type, "1", 1, 0, "PUT", json.dumps(resource).encode())
+def version(kind, /, **elements):
+    resource = {"resourceType": kind, "id": "1", **elements}
+    return Version(kind, "1", 1, 0, "PUT", json.dumps(resource).encode())
 
 
 def ref(text):
@@ -51,6 +51,17 @@ def ref(text):
         (
             "AuditEvent",
             {"agent": [{"who": ref("Patient/b")}], "entity": [{"what": ref("Patient/a")}]},
+            ("a",),
+        ),
+        (
+            "Bundle",
+            {
+                "type": "document",
+                "entry": [
+                    {"resource": {"resourceType": "Composition", "subject": ref("Patient/a")}},
+                    {"resource": {"resourceType": "Composition", "subject": ref("Patient/b")}},
+                ],
+            },
             ("a",),
         ),
         ("Organization", {"name": "x"}, ()),
