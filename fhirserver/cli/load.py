@@ -103,9 +103,10 @@ async def _load(
     base_url: str,
 ) -> Report:
     from fhirserver.load.progress import LoadProgress
+    from fhirserver.load.sources import size_of
 
     console = Console(stderr=True)
-    total = sum(file.stat().st_size for file in files)
+    total = size_of(files)
 
     def refused(refusal: Refusal) -> None:
         console.print(Text(f"refused: {refusal}", style="red"), soft_wrap=True, highlight=False)

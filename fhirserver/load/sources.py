@@ -6,6 +6,7 @@ archive offers (`SUFFIXES`), so that a README beside the data is left alone.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -54,8 +55,19 @@ def find(paths: Sequence[Path]) -> Iterator[Path]:
         for folder, folders, files in os.walk(path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(files):
-                if _offers(name):
-                    yield Path(folder, name)
+                file = Path(folder, name)
+                # A pipe or socket would be waited for; a link that leads nowhere is told of.
+                if _offers(name) and (file.is_file() or not file.exists()):
+                    yield file
+
+
+def size_of(files: Iterable[Path]) -> int:
+    """The bytes of all files; of one that is not there, none."""
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size
+    return total
 
 
 def _offers(name: str) -> bool:

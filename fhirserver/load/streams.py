@@ -82,7 +82,8 @@ class Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
-        data = self._file.read(len(buffer))
+        # What comes before a place that is damaged is given before the damage is told.
+        data = self._file.read1(len(buffer))  # type: ignore[attr-defined]
         got = len(data)
         buffer[:got] = data
         self._count += got

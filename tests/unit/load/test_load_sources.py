@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 
@@ -9,8 +10,9 @@ import pytest
 from load_files import tarred, zipped
 
 from fhirserver.load import streams
+from fhirserver.load.items import items
 from fhirserver.load.report import Refusal
-from fhirserver.load.sources import find, sources
+from fhirserver.load.sources import find, size_of, sources
 from fhirserver.load.streams import Meter
 
 BODY = b'{"resourceType":"Patient","id":"a"}\n'
@@ -51,6 +53,31 @@ def file(tmp_path):
 )
 def test_file_is_read_packed_or_not(file, name, packed):
     assert list(read(file(name, packed)).values()) == [BODY]
+
+
+def test_lines_before_the_end_of_a_truncated_file_are_read(file):
+    lines = b"".join(b'{"resourceType":"Patient","id":"%d"}\n' % n for n in range(500))
+    packed = gzip.compress(lines, mtime=0)
+    path = file("a.ndjson.gz", packed[: len(packed) * 3 // 4])
+    found = [item for source in sources([path], Meter()) for item in items(source)]
+    assert len(found) > 100
+    assert all(item.data in lines for item in found[:-1])
+    assert "end-of-stream" in found[-1].reason
+
+
+def test_folder_with_links_to_nothing_and_pipes_is_read(file, tmp_path):
+    good = file("in/good.json", BODY)
+    (tmp_path / "in" / "broken.json").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "in" / "pipe.json")
+    (tmp_path / "in" / "sub").mkdir()
+    (tmp_path / "in" / "sub" / "loop").symlink_to(tmp_path / "in")
+    files = list(find([tmp_path / "in"]))
+    assert [path.name for path in files] == ["broken.json", "good.json"]
+    assert size_of(files) == good.stat().st_size
+    assert read(*files) == {
+        "good.json": BODY,
+        "broken.json": "cannot be read: No such file or directory",
+    }
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
