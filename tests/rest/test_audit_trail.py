@@ -12,6 +12,8 @@ from audit_door import Recorded, hidden, open_store
 
 from fhirserver.access.audit.verify import verify
 from fhirserver.access.caller import Caller, Mode, Role
+from fhirserver.access.decision.build import any_of, refers
+from fhirserver.search.expression import Chain, OfType
 from fhirserver.validation.validator import Validator
 
 A = {"resourceType": "Patient", "id": "a", "name": [{"family": "A"}]}
@@ -378,3 +380,46 @@ async def test_the_chain_of_what_was_recorded_verifies(server):
     verdict = await verify(server.raw)
     assert verdict.broken == ()
     assert verdict.records == 6  # with the witness
+
+
+async def events_made(server):
+    return len(await server.all("AuditEvent"))
+
+
+async def test_a_professional_does_not_wait_for_the_records_of_others(server):
+    """Their own actions, and the spaces they are the general practitioner of."""
+    general_practitioner = refers("general-practitioner", (("Practitioner", "doctor"),))
+    server.predicates["doctor"] = any_of(
+        OfType(("Patient",)),
+        refers("agent", (("Practitioner", "doctor"),)),
+        Chain("entity", ("Patient",), general_practitioner),
+    )
+    await server.put({**B, "generalPractitioner": [{"reference": "Practitioner/doctor"}]})
+    for _ in range(3):
+        for path in ("Observation/oa", "Observation/ob", "Observation?code:text=pulse"):
+            await server.ask("alice", "GET", path)
+    assert await events_made(server) == 0
+    found = (await server.ask("doctor", "GET", "AuditEvent?_count=100")).json()["entry"]
+    assert len(found) == 6  # all of b's, none of a's
+    assert await events_made(server) == 6
+    seen = await server.ask("doctor", "GET", "Patient?_has:AuditEvent:entity:action=R")
+    assert "b" in [entry["resource"]["id"] for entry in seen.json()["entry"]]
+    assert await events_made(server) == 7  # and their own search before
+
+
+async def test_an_answer_waits_no_longer_than_it_may_and_is_never_incomplete(server, monkeypatch):
+    monkeypatch.setattr("fhirserver.access.audit.store.WAIT_SECONDS", 0)
+    for _ in range(50):
+        await server.ask("alice", "GET", "Observation/oa")
+    history = await server.ask("doctor", "GET", "AuditEvent/_history?_count=100")
+    assert history.status_code == 200
+    assert 0 < len(history.json()["entry"]) < 50  # the rest stands above these, once made
+    statuses = []
+    while statuses[-1:] != [200]:
+        answer = await server.ask("doctor", "GET", "AuditEvent?_summary=count")
+        statuses.append(answer.status_code)
+        assert len(statuses) < 10
+    assert set(statuses[:-1]) == {503}
+    assert answer.json()["total"] >= 50
+    refused = await server.ask("doctor", "GET", f"AuditEvent?_count={len(statuses)}")
+    assert refused.status_code == 200

@@ -32,6 +32,7 @@ class Follower:
         self._work = work
         self._done: dict[str, int] = {}
         self._lock = asyncio.Lock()
+        self._turn = 0
 
     async def done(self, chain: str) -> int:
         """The number of the block up to which a chain is worked off, by whichever process."""
@@ -43,7 +44,10 @@ class Follower:
         """Work off what was logged until now, at most about `most` blocks; how many there were."""
         async with self._lock:
             worked = 0
-            for head in await self._store.log_heads():
+            heads = await self._store.log_heads()
+            # Another chain comes first each time: one that grows fast holds up none for ever.
+            self._turn = (self._turn + 1) % (len(heads) or 1)
+            for head in heads[self._turn :] + heads[: self._turn]:
                 if self._done.get(head.chain, 0) >= head.number:
                     continue
                 worked += await self._chain(head, None if most is None else most - worked)

@@ -7,6 +7,7 @@ crash or in two processes at once, changes nothing.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 KIND = "audit-done"
 _LOOKED_AT = 100  # blocks
+_STEP = 20  # blocks between looks at the clock
 _READERS = 1000  # of whom it is remembered how far the log was looked through for them
 _AT_A_TIME = 50  # events made before other requests get their turn
 
@@ -61,6 +63,19 @@ class Materialiser:
     async def catch_up(self, most: int | None = None) -> int:
         """Make the events of what was recorded until now (of at most about `most` blocks)."""
         return await self._follower.catch_up(most)
+
+    async def catch_up_within(self, seconds: float) -> bool:
+        """Make the events of what was recorded until now, as long as that; whether all are made.
+        A little is always done, so that whoever asks again gets there."""
+        end = time.monotonic() + seconds
+        heads = await self._store.log_heads()
+        while True:
+            heads = [head for head in heads if await self.done(head.chain) < head.number]
+            if not heads:
+                return True
+            await self.catch_up(_STEP)
+            if time.monotonic() >= end:
+                return all([await self.done(head.chain) >= head.number for head in heads])
 
     async def done(self, chain: str) -> int:
         """The number of the block up to which the events of a chain are made."""

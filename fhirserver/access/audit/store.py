@@ -5,18 +5,22 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.access.audit.concern import concerned
-from fhirserver.search.expression import Chain, Has, nodes
+from fhirserver.access.audit.concern import TYPE, concerned
+from fhirserver.errors import Unavailable
+from fhirserver.search.expression import Chain, Query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
+    from fhirserver.access.audit.concern import Names
     from fhirserver.access.audit.materialise import Materialiser
     from fhirserver.model.version import HistorySelection, Page, Version
-    from fhirserver.search.expression import Expression, Query
     from fhirserver.storage.interface import Store
 
-_TYPE = "AuditEvent"
+#: So long an answer waits for events to be made that are not known to be another's.
+WAIT_SECONDS = 5.0
+_MANY = 5000  # so many people one question is about at most
+_NOT_YET = "The access log is being brought up to date; try again in a few seconds."
 
 
 class CompleteStore:
@@ -36,32 +40,32 @@ class CompleteStore:
         return found
 
     def read(self, type: str, id: str) -> Awaitable[Version | None]:
-        if type == _TYPE:
+        if type == TYPE:
             return self._event(self._store.read, type, id)
         return self._store.read(type, id)
 
     def vread(self, type: str, id: str, version: int) -> Awaitable[Version | None]:
-        if type == _TYPE:
+        if type == TYPE:
             return self._event(self._store.vread, type, id, version)
         return self._store.vread(type, id, version)
 
     def read_many(self, identities: Sequence[tuple[str, str]]) -> Awaitable[list[Version]]:
-        if any(type == _TYPE for type, _ in identities):
-            return self._after(self._store.read_many, identities)
+        if any(type == TYPE for type, _ in identities):
+            return self._events(identities)
         return self._store.read_many(identities)
 
     def search(self, query: Query) -> Awaitable[Page]:
-        if _shows(query):
+        if _concerned(query.types, query.where):
             return self._about(query, self._store.search, query)
         return self._store.search(query)
 
     def count(self, query: Query, limit: int | None = None) -> Awaitable[int]:
-        if _shows(query):
+        if _concerned(query.types, query.where):
             return self._about(query, self._store.count, query, limit)
         return self._store.count(query, limit)
 
     def history(self, selection: HistorySelection) -> Awaitable[Page]:
-        if _in(selection):
+        if _in(selection) and selection.after is None:
             return self._after(self._store.history, selection)
         return self._store.history(selection)
 
@@ -75,7 +79,7 @@ class CompleteStore:
     async def changes(
         self, after: int = 0, types: Collection[str] | None = None
     ) -> AsyncIterator[Version]:
-        if types is None or _TYPE in types:
+        if types is None or TYPE in types:
             await self._complete()
         async for version in self._store.changes(after, types):
             yield version
@@ -89,42 +93,52 @@ class CompleteStore:
             found = await call(type, id, *arguments)
         return found
 
+    async def _events(self, identities: Sequence[tuple[str, str]]) -> list[Version]:
+        found = await self._store.read_many(identities)
+        there = {(version.type, version.id) for version in found}
+        missing = [id for type, id in identities if type == TYPE and (type, id) not in there]
+        for id in missing:
+            await self._materialiser.catch_up_with(id)
+        return await self._store.read_many(identities) if missing else found
+
     async def _about(
         self, query: Query, call: Callable[..., Awaitable[Any]], *arguments: Any
     ) -> Any:
-        names = None if _reaches(query.where) else concerned(query)
-        if names is None:
-            await self._complete()
-        else:
+        """Raises Unavailable."""
+        names = await self._names(_concerned(query.types, query.where))
+        if names:
             await self._materialiser.catch_up_for(names)
+        elif names is None and not await self._materialiser.catch_up_within(WAIT_SECONDS):
+            raise Unavailable(_NOT_YET)
         return await call(*arguments)
+
+    async def _names(self, each: Sequence[Names]) -> frozenset[str] | None:
+        """References one of which every event that can show names; None: that cannot be told."""
+        names: set[str] = set()
+        for found in each:
+            if found is None:
+                return None
+            for name in found:
+                if isinstance(name, Chain):
+                    query = Query(name.types, name.target, count=_MANY)
+                    page = await self._store.search(query)
+                    if page.next is not None:
+                        return None
+                    names.update(f"{version.type}/{version.id}" for version in page.versions)
+                else:
+                    names.add(name)
+        return frozenset(names)
 
     async def _after(self, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        await self._complete()
+        """A history tells of what has been made: what is made later stands above it later."""
+        await self._materialiser.catch_up_within(WAIT_SECONDS)
         return await call(*arguments)
 
 
-def _shows(query: Query) -> bool:
-    return not query.types or _TYPE in query.types or _reaches(query.where)
+_concerned = lru_cache(maxsize=1024)(concerned)
 
 
 def _in(selection: HistorySelection) -> bool:
     if selection.type is not None:
-        return selection.type == _TYPE
-    return not selection.types or _TYPE in selection.types
-
-
-@lru_cache(maxsize=1024)
-def _reaches(expression: Expression) -> bool:
-    """Whether what the expression selects may depend on an AuditEvent."""
-    for node in nodes(expression):
-        match node:
-            case Chain(_, types, target):
-                if not types or _TYPE in types or _reaches(target):
-                    return True
-            case Has(type, _, source):
-                if type == _TYPE or _reaches(source):
-                    return True
-            case _:
-                pass
-    return False
+        return selection.type == TYPE
+    return not selection.types or TYPE in selection.types
