@@ -109,3 +109,35 @@ def test_nobody_else_writes_a_plan_with_the_servers_identifier(fhir, tag):
     patient = space(fhir, tag)
     forged = {k: v for k, v in stored(fhir, patient).items() if k not in ("id", "meta")}
     outcome_of(fhir.post("/CarePlan", json=forged, headers=FHIR_JSON), 403)
+
+
+def test_stored_plan_follows_results_and_what_ends_a_screening(fhir, tag):
+    patient = space(fhir, tag)
+    subject = {"reference": f"Patient/{patient['id']}"}
+    positive = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "29771-3"}]},
+        "subject": subject,
+        "effectiveDateTime": "2026-05-01",
+        "valueCodeableConcept": {"text": "Positif"},
+    }
+    positive = post(fhir, positive)
+    assert states(stored(fhir, patient), "colorectal") == ["done", "due"]
+    (demanded,) = [a for a in stored(fhir, patient)["activity"] if "reasonReference" in a["detail"]]
+    assert demanded["detail"]["code"]["coding"][-1]["code"] == "colonoscopy"
+    corrected = {**positive, "status": "corrected", "valueCodeableConcept": {"text": "Négatif"}}
+    fhir.put(f"/Observation/{positive['id']}", json=corrected, headers=FHIR_JSON)
+    assert states(stored(fhir, patient), "colorectal") == ["done", "upcoming"]
+    removed = {**mammography(patient, "2026-05-02"), "code": {}}
+    removed["code"] = {"coding": [{"system": "http://snomed.info/sct", "code": "236886002"}]}
+    post(fhir, removed)
+    assert states(stored(fhir, patient), "cervix") == ["follow-up"]
+
+
+def states(plan, item):
+    return [
+        activity["detail"]["statusReason"]["coding"][0]["code"]
+        for activity in plan["activity"]
+        if activity["detail"]["code"]["coding"][0]["code"] == item
+    ]

@@ -34,6 +34,8 @@ _STATUS = {
     "missed": "cancelled",
     "follow-up": "on-hold",
 }
+#: What CarePlan.activity.detail.reasonReference may point to.
+_REASONS = ("Observation", "DiagnosticReport", "DocumentReference")
 _DENIED = ("refuted", "entered-in-error")
 
 
@@ -72,6 +74,8 @@ def _conditions(record: Iterable[Resource], rules: Programme) -> frozenset[tuple
     for resource in record:
         if resource.get("resourceType") not in ("Condition", "Procedure"):
             continue
+        if resource["resourceType"] == "Procedure" and resource.get("status") != "completed":
+            continue
         if any(code in _DENIED for _, code in codings(resource.get("verificationStatus"))):
             continue
         for system, code in codings(resource.get("code")):
@@ -93,6 +97,10 @@ def _activity(rules: Programme, planned: Planned) -> Json:
     detail: Json = {"kind": "ServiceRequest", "code": {"coding": coding, "text": planned.name}}
     strength = "mandatory" if item.mandatory else "recommended"
     detail["reasonCode"] = [{"coding": [_own(strength)]}]
+    if planned.because is not None:
+        detail["reasonCode"].append({"coding": [_own("after-result")]})
+        if planned.because.reference.partition("/")[0] in _REASONS:
+            detail["reasonReference"] = [{"reference": planned.because.reference}]
     detail["status"] = _STATUS[planned.state]
     detail["statusReason"] = {"coding": [_own(planned.state)]}
     if planned.start is not None:
@@ -106,6 +114,8 @@ def _activity(rules: Programme, planned: Planned) -> Json:
         found["outcomeReference"] = [{"reference": planned.closed_by.reference}]
     if planned.test is not None and planned.test != item.id:
         detail["code"]["coding"].append(_own(planned.test))
+        if planned.because is not None:
+            detail["code"]["text"] += f": {_own(planned.test)['display']}"
     found["detail"] = detail
     return found
 

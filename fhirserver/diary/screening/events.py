@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -35,16 +35,20 @@ _WHEN = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Event:
-    """A test that was done. `reference`: by what it is told."""
+    """A test that was done. `reference`: by what it is told; `result`: what was found, if told."""
 
     day: date
     test: str
     reference: str
+    result: str | None = field(default=None, compare=False)
 
 
 def events(record: Iterable[Resource], programme: Programme, on: date) -> list[Event]:
-    """The tests done up to day `on`, in order of time; the order of the record does not matter."""
-    found: set[Event] = set()
+    """The tests done up to day `on`, in order of time; the order of the record does not matter.
+
+    What several resources tell of a test of one day is one event, with the gravest result.
+    """
+    found: dict[tuple[date, str], list[Event]] = {}
     for resource in record:
         type = resource.get("resourceType")
         if not isinstance(type, str) or resource.get("status") not in _DONE.get(type, ()):
@@ -54,8 +58,15 @@ def events(record: Iterable[Resource], programme: Programme, on: date) -> list[E
             continue
         id = resource.get("id")
         reference = f"{type}/{id}" if isinstance(id, str) else ""
-        found.update(Event(day, test, reference) for test in _tests(resource, programme))
-    return sorted(found)
+        for test in {*_tests(resource, programme)}:
+            result = programme.results.of(resource, test, programme.systems)
+            found.setdefault((day, test), []).append(Event(day, test, reference, result))
+    return sorted(_one(told, programme) for told in found.values())
+
+
+def _one(told: list[Event], programme: Programme) -> Event:
+    gravest = programme.results.gravest(e.result for e in told if e.result is not None)
+    return min(event for event in told if event.result == gravest)
 
 
 def _tests(resource: Resource, programme: Programme) -> Iterator[str]:

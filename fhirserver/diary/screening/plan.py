@@ -9,6 +9,7 @@ from typing import Literal
 
 from fhirserver.diary.immunization.period import Period
 from fhirserver.diary.screening.events import Event
+from fhirserver.diary.screening.follow_up import open_follow_ups
 from fhirserver.diary.screening.programme import Item, Phase, Programme
 
 #: `missed`: its time is over and it was not done. `follow-up`: a physician follows up instead.
@@ -20,7 +21,7 @@ _DAY = timedelta(days=1)
 @dataclass(frozen=True, slots=True)
 class Planned:
     """One item for a person. `start` to `end`: the days on which it is to be done, `end` None
-    when open; `closed_by`: the event that closes it."""
+    when open; `closed_by`: the event that closes it; `because`: the one whose result demands it."""
 
     item: Item
     state: State
@@ -31,6 +32,7 @@ class Planned:
     test: str | None = None
     closed_by: Event | None = None
     certificate: str | None = None
+    because: Event | None = None
 
 
 def plan(
@@ -67,6 +69,10 @@ def _repeated(item: Item, birth: date, done: Sequence[Event], on: date) -> list[
     """The last test done, and when the next one is wished."""
     found = []
     tests = {phase.test for phase in item.phases}
+    demanded = [
+        _demanded(item, one.rule.line, one.rule.wants, one.day, one.event, on)
+        for one in open_follow_ups(item.follow_ups, done)
+    ]
     last = [event for event in done if event.test in tests]
     if last:
         found.append(
@@ -75,17 +81,30 @@ def _repeated(item: Item, birth: date, done: Sequence[Event], on: date) -> list[
                 last[-1],
             )
         )  # fmt: skip
+    if demanded:
+        return found + demanded
+    counted = [event for event in done if event.result != "unsatisfactory"]
     for phase in item.phases:
         begin, end = phase.start.after(birth), phase.end.after(birth)
         if on >= end:
             continue
-        day = max(begin, _wished(phase, begin, done))
+        day = max(begin, _wished(phase, begin, counted))
         if day >= end:
             continue
         state: State = "due" if day <= on else "upcoming"
         found.append(Planned(item, state, phase.line, item.name, day, end - _DAY, phase.test))
         break
     return found
+
+
+def _demanded(
+    item: Item, line: str, wants: Sequence[str], day: date, event: Event, on: date
+) -> Planned:
+    """What a result demands: it stays open until it is done, whatever the age."""
+    if not wants:
+        return Planned(item, "follow-up", line, item.name, because=event)
+    state: State = "due" if day <= on else "upcoming"
+    return Planned(item, state, line, item.name, day, test=wants[0], because=event)
 
 
 def _wished(phase: Phase, begin: date, done: Sequence[Event]) -> date:

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from fhirserver.diary.immunization.period import Period, period
+from fhirserver.diary.screening.follow_up import FollowUp
+from fhirserver.diary.screening.results import Results, results
 from fhirserver.model import shipped
 
 
@@ -43,7 +45,7 @@ class Window:
 class Item:
     """One item: repeated in `phases`, once in each of `windows`, or in weeks of a pregnancy.
     `since`: windows that ended before are not spoken of. `instead`: (system, code) of conditions
-    with which a physician follows up instead."""
+    with which a physician follows up instead; `follow_ups`: what results demand."""
 
     id: str
     name: str
@@ -57,12 +59,13 @@ class Item:
     test: str | None
     since: date
     instead: frozenset[tuple[str, str]]
+    follow_ups: tuple[FollowUp, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Programme:
     """`tests`: each (system, code) with the tests it stands for; `formats` those of documents;
-    `texts`: one of these stands in whatever can close an item."""
+    `texts`: one of these stands in whatever can close an item, or end it."""
 
     url: str
     version: str
@@ -70,6 +73,7 @@ class Programme:
     systems: Mapping[str, str]
     tests: Mapping[tuple[str, str], tuple[str, ...]]
     formats: Mapping[str, tuple[str, ...]]
+    results: Results
     items: tuple[Item, ...]
     texts: frozenset[bytes]
 
@@ -93,9 +97,18 @@ def programme() -> Programme:
                     tests[system, code] = (*tests.get((system, code), ()), test)
     systems = {url: name for name, urls in table["systems"].items() for url in urls}
     items = tuple(_item(item) for item in table["items"])
-    texts = frozenset(f'"{code}"'.encode() for code in {c for _, c in tests} | set(formats))
+    instead = {code for item in items for _, code in item.instead}
+    codes = {code for _, code in tests} | set(formats) | instead
     return Programme(
-        table["url"], table["version"], table["lines"], systems, tests, formats, items, texts
+        table["url"],
+        table["version"],
+        table["lines"],
+        systems,
+        tests,
+        formats,
+        results(table),
+        items,
+        frozenset(f'"{code}"'.encode() for code in codes),
     )
 
 
@@ -115,6 +128,7 @@ def _item(given: Mapping[str, Any]) -> Item:
         given.get("test"),
         date.fromisoformat(given["from"]) if "from" in given else date.min,
         frozenset((system, code) for system, codes in instead.items() for code in codes),
+        tuple(map(_follow_up, given.get("follow_up", ()))),
     )
 
 
@@ -126,6 +140,19 @@ def _phase(given: Mapping[str, Any], line: str) -> Phase:
         tuple(map(period, given["intervals"])),
         {test: period(text) for test, text in given.get("after", {}).items()},
         given.get("line", line),
+    )
+
+
+def _follow_up(given: Mapping[str, Any]) -> FollowUp:
+    return FollowUp(
+        given["id"],
+        given["test"],
+        frozenset(given["results"]),
+        frozenset(given.get("closing", ())),
+        tuple(given.get("wants", ())),
+        period(given.get("at", "0d")),
+        given.get("later", False),
+        given["line"],
     )
 
 
