@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.if_match import check_if_match
+from fhirserver.interaction.shipped_definitions import refuse_shipped
 from fhirserver.interaction.write import attempts, commit
 from fhirserver.model.version import Version
 
@@ -22,6 +23,7 @@ async def delete(ctx: Context, type: str, id: str, *, if_match: IfMatch | None =
     """Delete the resource; deleting what is absent or deleted changes nothing."""
 
     ctx.store.demand("d", type)
+    refuse_shipped(((type, id),))
 
     async def attempt() -> Written:
         current = await ctx.store.current(type, id)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.errors import Gone
 from fhirserver.interaction.identity import unknown
+from fhirserver.interaction.shipped_definitions import read_shipped
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 async def read(ctx: Context, type: str, id: str) -> Version:
     """The current version. Raises NotFound, or Gone when the resource is deleted."""
-    return present(type, id, await ctx.store.read(type, id))
+    stored = await ctx.store.read(type, id)
+    return present(type, id, read_shipped(ctx, type, id, stored))
 
 
 def present(type: str, id: str, version: Version | None) -> Version:

@@ -12,6 +12,7 @@ from fhirserver.interaction.contained import search_contained
 from fhirserver.interaction.include import include
 from fhirserver.interaction.own_cursor import OwnCursor, foreign_cursor
 from fhirserver.interaction.search_page import Found, read_page, start_at
+from fhirserver.interaction.shipped_definitions import find_shipped
 from fhirserver.search.expression import All, Everything
 from fhirserver.search.parse import parse
 
@@ -91,6 +92,10 @@ async def search(
     else:
         total = await _total(ctx, parsed, [query])
         matches, following = await _page(ctx, parsed, query)
+        if cursor is None and following is None and compartment is None:
+            shipped = await find_shipped(ctx, parsed, matches)
+            matches = matches if only_counts(parsed) else [*matches, *shipped]
+            total = total if total is None else total + len(shipped)
     if total is None and cursor is None and following is None and parsed.total != "none":
         total = len(matches)  # the only page: nothing needs to be counted
     included: list[Version] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fhirserver.errors import NotFound
 from fhirserver.interaction.identity import unknown
 from fhirserver.interaction.read import gone
+from fhirserver.interaction.shipped_definitions import read_shipped
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
@@ -22,6 +23,9 @@ async def vread(ctx: Context, type: str, id: str, version_id: str) -> Version:
     if _VERSION.fullmatch(version_id):
         version = await ctx.store.vread(type, id, int(version_id))
     if version is None:
+        shipped = read_shipped(ctx, type, id, await ctx.store.read(type, id))
+        if shipped is not None and str(shipped.version) == version_id:
+            return shipped
         if await ctx.store.read(type, id) is None:
             raise unknown(type, id)
         raise NotFound(f"{type}/{id} has no version {version_id[:40]}.")

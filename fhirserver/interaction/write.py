@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.store import SelectionChanged, TransactionsUnavailable, VersionConflict
 from fhirserver.errors import Conflict, Issue, NotSupported
+from fhirserver.interaction.shipped_definitions import refuse_shipped
 from fhirserver.model.content import content
 from fhirserver.model.version import Change
 
@@ -57,6 +58,7 @@ async def commit(
     Raises VersionConflict and SelectionChanged for the caller to look again.
     """
     asked = len(drafts)
+    refuse_shipped((draft.type, draft.id) for draft in drafts)
     for behaviour in ctx.behaviours:
         if not behaviour.types or any(draft.type in behaviour.types for draft in drafts):
             drafts = await behaviour.before_commit(ctx, drafts)
