@@ -111,11 +111,12 @@ class Settings(BaseSettings):
     notices: Names = Field(
         default=(
             *("first_access", "emergency", "document", "message"),
-            *("appointment", "vaccination", "app_approval"),
+            *("appointment", "vaccination", "prevention", "app_approval"),
         ),
         description="What citizens are told of, comma-separated: first_access (by a professional "
         "not seen before), emergency (glass broken, centre 15), document (a new one), "
         "message (of a professional), appointment (the day before), vaccination (a dose is due), "
+        "prevention (a screening or check-up is due), "
         "app_approval (an authorised app has changed its convention)",
     )
     mail_server: str | None = Field(
@@ -428,6 +429,11 @@ class Settings(BaseSettings):
             )
         if self.default_count > self.max_count:
             found.append("default_count is larger than max_count.")
+        if self.workers > 1 and self.database in ("sqlite://", "sqlite:///"):
+            found.append(
+                f"The database {self.database} is a temporary one of one process: with --workers "
+                f"{self.workers} each would have its own. Name a file, as sqlite:///fhirserver.db."
+            )
         return found + self._outside_problems()
 
     @property

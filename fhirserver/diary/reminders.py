@@ -1,4 +1,5 @@
-"""Reminders to the citizen: the day before an appointment, and when a vaccination is due.
+"""Reminders to the citizen: the day before an appointment, and when a vaccination or a preventive
+examination is due.
 
 Each is a notice (`access/notice`): a Communication in the space, and an e-mail where mail is set
 up. Its id follows from what it reminds of, so it is given once, whichever process gives it and
@@ -11,8 +12,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.access.notice.notice import APPOINTMENT, VACCINATION, Notice, notice_id
+from fhirserver.access.notice.notice import (
+    APPOINTMENT,
+    PREVENTION,
+    VACCINATION,
+    Notice,
+    notice_id,
+)
 from fhirserver.diary.labelled import is_secret
+from fhirserver.diary.screening.care_plan import ITEM, PLAN_IDENTIFIER
 from fhirserver.interaction.service import Job, follow
 from fhirserver.model.dates import instant, interval, microseconds
 from fhirserver.model.json import decode_stored
@@ -32,7 +40,7 @@ BEFORE = timedelta(days=1)
 #: An overdue dose is not reminded of when it has been so for longer.
 LATEST = timedelta(days=366)
 
-_TYPES = frozenset({"Appointment", "ImmunizationRecommendation"})
+_TYPES = frozenset({"Appointment", "ImmunizationRecommendation", "CarePlan"})
 _LOOKED_TO = "diary-reminders-until"  # appointments that start before it have been looked at
 _LOOKED_ON = "diary-reminders-day"  # doses recommended up to this day too
 #: Forecasts that ask the citizen for something.
@@ -42,9 +50,12 @@ _RECOMMENDED = "30980-7"  # LOINC
 
 def reminding(notifier: Notifier) -> Job:
     async def step(ctx: Context, version: Version) -> None:
-        for notice in notices_of(ctx, version):
-            if await _has_open_space(ctx, notice.patient):
-                await notifier.tell(notice)
+        notices = notices_of(ctx, version)
+        # What a later version says comes with that one.
+        if notices and await _is_current(ctx, version):
+            for notice in notices:
+                if await _has_open_space(ctx, notice.patient):
+                    await notifier.tell(notice)
 
     async def run(ctx: Context) -> None:
         # What was written since, then what has come near as time went on.
@@ -65,6 +76,8 @@ def notices_of(ctx: Context, version: Version) -> list[Notice]:
     now = ctx.clock()
     if version.type == "Appointment":
         return _of_appointment(ctx, version.id, resource, now)
+    if version.type == "CarePlan":
+        return _of_programme(ctx, version.id, resource, now)
     return _of_recommendation(ctx, version.id, resource, now)
 
 
@@ -97,6 +110,25 @@ def _of_recommendation(
     return [_notice(patient, VACCINATION, (max(due),), now, about)]
 
 
+def _of_programme(ctx: Context, id: str, resource: dict[str, Any], now: datetime) -> list[Notice]:
+    """One for each window that is open: a new day, which opens one, makes a new version."""
+    patient = _patient(ctx, resource.get("subject"))
+    systems = {one.get("system") for one in resource.get("identifier", [])}
+    if not patient or PLAN_IDENTIFIER not in systems or is_secret(resource):
+        return []
+    found = []
+    for activity in resource.get("activity", []):
+        detail = activity["detail"]
+        if "due" in _own_codes(detail["statusReason"]):
+            window = (*_own_codes(detail["code"]), detail["scheduledPeriod"]["start"])
+            found.append(_notice(patient, PREVENTION, window, now, f"CarePlan/{id}"))
+    return found
+
+
+def _own_codes(concept: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(one["code"] for one in concept["coding"] if one["system"] == ITEM)
+
+
 def _due(resource: dict[str, Any]) -> list[str]:
     """The days on which the doses that are asked for are recommended."""
     found = []
@@ -117,6 +149,11 @@ def _notice(patient: str, kind: str, reason: tuple[str, ...], now: datetime, abo
 
 def _patient(ctx: Context, reference: Any) -> str:
     return (identity(reference, ctx.local_bases, "Patient") or ("", ""))[1]
+
+
+async def _is_current(ctx: Context, version: Version) -> bool:
+    now = await ctx.store.read(version.type, version.id)
+    return now is not None and now.version == version.version
 
 
 async def _has_open_space(ctx: Context, patient: str) -> bool:

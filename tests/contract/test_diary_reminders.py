@@ -13,6 +13,7 @@ from fhirserver.access.notice.notifier import Notifier
 from fhirserver.app import context_of
 from fhirserver.conformance.registry import Registry
 from fhirserver.diary.reminders import reminding
+from fhirserver.diary.screening import current as screening
 from fhirserver.interaction.delete import delete
 from fhirserver.interaction.search import search
 from fhirserver.interaction.update import update
@@ -186,3 +187,103 @@ async def test_many_processes_at_once_remind_once(world):
         await world.put(appointment(NOW + timedelta(hours=20), f"a{number}"))
     await asyncio.gather(*(job.run(world.ctx) for job in world.jobs))
     assert len(await world.told()) == 5
+
+
+DEMO = "urn:oid:1.2.250.1.213.1.4.11"
+
+
+async def space(world, birth, **more):
+    await world.put(
+        {
+            "resourceType": "Patient",
+            "id": "p",
+            "active": True,
+            "gender": "female",
+            "birthDate": birth,
+            "identifier": [{"system": DEMO, "value": "279035121518989"}],
+            **more,
+        }
+    )
+    await screening.refresh(world.ctx, "p")
+
+
+async def new_day(world, **later):
+    world.now += timedelta(**later)
+    await screening.refresh(world.ctx, "p")
+    await world.remind()
+
+
+def examined(day, code, id="done", **more):
+    return {
+        "resourceType": "Observation",
+        "id": id,
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": code}]},
+        "subject": {"reference": "Patient/p"},
+        "effectiveDateTime": day,
+        **more,
+    }
+
+
+async def plans(world):
+    return [kind for kind, about in await world.told() if about.startswith("CarePlan/")]
+
+
+async def test_a_screening_is_reminded_of_once_when_its_window_opens(world):
+    # 54 years old: between two check-ups of prevention
+    await space(world, "1972-11-26")
+    await world.put(examined("2024-11-27", "29771-3"))
+    await world.put(examined("2024-11-27", "24606-6", "images"))
+    await world.put(examined("2024-11-27", "21440-3", "swab"))
+    await new_day(world)
+    assert await plans(world) == []
+    await new_day(world, days=2)
+    assert await plans(world) == []
+    await new_day(world, days=1)
+    assert await plans(world) == ["prevention"] * 2  # breast and bowel, two years after
+    for _ in range(3):
+        await new_day(world, days=30)
+    world.jobs.append(world.process())
+    await world.put({**appointment(NOW), "id": "other"})
+    await world.remind()
+    assert await plans(world) == ["prevention"] * 2
+
+
+async def test_what_a_result_demands_is_reminded_of_without_saying_what(world):
+    await space(world, "1972-11-26")
+    for code in ("29771-3", "24606-6", "21440-3"):
+        await world.put(examined("2026-11-01", code, f"done-{code}"))
+    await new_day(world)
+    assert await plans(world) == []
+    told = {"valueCodeableConcept": {"text": "positive"}, "status": "corrected"}
+    await world.put(examined("2026-11-01", "29771-3", "done-29771-3", **told))
+    await new_day(world)
+    await new_day(world, days=1)
+    assert await plans(world) == ["prevention"]
+    found = await search(world.ctx, ("Communication",), [], strict=True)
+    for told in map(_decoded, found.matches):
+        assert "olonosc" not in str(told)
+
+
+async def test_nobody_elses_plan_and_no_secret_one_is_reminded_of(world):
+    await space(world, "2011-01-10")
+    await world.remind()
+    count = len(await plans(world))
+    assert count == 2  # examination at 15 to 16 years, and M'T dents
+    secret = {"meta": {"security": [{"system": "urn:x", "code": "CONNEXION_SECRETE"}]}}
+    dental = examined("2026-11-20", "83836-7", "teeth", **secret)
+    await world.put(dental)
+    await new_day(world, days=60)
+    assert len(await plans(world)) == count
+    version = (await search(world.ctx, ("CarePlan",), [], strict=True)).matches[0]
+    other = {**_decoded(version), "id": "other"}
+    del other["identifier"], other["meta"]
+    await world.put(other)
+    await world.remind()
+    assert len(await plans(world)) == count
+
+
+async def test_many_processes_at_once_remind_once_of_a_screening(world):
+    await space(world, "1970-01-10")
+    await asyncio.gather(*(job.run(world.ctx) for job in world.jobs))
+    assert len(await plans(world)) == 3  # breast, bowel, cervix

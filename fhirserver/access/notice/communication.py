@@ -12,6 +12,7 @@ from fhirserver.access.notice.notice import (
     EMERGENCY,
     FIRST_ACCESS,
     MESSAGE,
+    PREVENTION,
     VACCINATION,
 )
 from fhirserver.model.dates import instant
@@ -33,6 +34,8 @@ WORDS = {
     "(You have an appointment within the next 24 hours.)",
     VACCINATION: "Une vaccination est recommandée à partir de maintenant. "
     "(A vaccination is recommended from now on.)",
+    PREVENTION: "Un examen de prévention est recommandé à partir de maintenant. "
+    "(A preventive examination is recommended from now on.)",
     APP_APPROVAL: "Une application que vous avez autorisée a changé ses conditions : votre accord "
     "est à renouveler. (An app you have authorised has changed its terms: they are to be "
     "approved anew.)",

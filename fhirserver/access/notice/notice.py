@@ -4,7 +4,7 @@
 * `emergency`: somebody has broken the glass, or an emergency call centre (centre 15) has looked;
 * `document`: somebody else has put a document into the space;
 * `message`: a professional has written (told by `messaging/notices.py`);
-* `appointment`, `vaccination`: reminders (told by `diary/reminders.py`);
+* `appointment`, `vaccination`, `prevention`: reminders (told by `diary/reminders.py`);
 * `app_approval`: an app is to be approved anew (told by `catalogue/reapproval.py`).
 
 Nothing is told of what is hidden from the citizen or their representatives, nor of care that a
@@ -31,8 +31,18 @@ DOCUMENT = "document"
 MESSAGE = "message"
 APPOINTMENT = "appointment"
 VACCINATION = "vaccination"
+PREVENTION = "prevention"
 APP_APPROVAL = "app_approval"
-KINDS = (FIRST_ACCESS, EMERGENCY, DOCUMENT, MESSAGE, APPOINTMENT, VACCINATION, APP_APPROVAL)
+KINDS = (
+    FIRST_ACCESS,
+    EMERGENCY,
+    DOCUMENT,
+    MESSAGE,
+    APPOINTMENT,
+    VACCINATION,
+    PREVENTION,
+    APP_APPROVAL,
+)
 
 _OUTSIDE = frozenset({Role.PROFESSIONAL, Role.SYSTEM})
 
