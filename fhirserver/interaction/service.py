@@ -1,7 +1,7 @@
 """What a service adds to the server: rules on writes, and work that nobody has asked for.
 
 The services (space, record, diary, messaging, catalogue) meet only through resources. Each lists
-what it has as a `Service`; `app.SERVICES` lists the services.
+what it has as a `Service`; `app/services.py` lists the services.
 """
 
 from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Where FHIR is served, below the server's root."""
+
+PATH = "/fhir"
