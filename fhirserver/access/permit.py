@@ -247,9 +247,9 @@ class Decisions:
                 rights = Rights(people(reads), people(feeds), legal=own)
             case Role.PROXY:
                 open_ = await holds(space_open.expression(situation))
-                legal = open_ and await holds(proxy_relationship.legal(situation))
-                acts = legal or (open_ and await holds(proxy_relationship.caring(situation)))
-                rights = Rights(people(acts), people(acts), legal=legal)
+                legal = await holds(proxy_relationship.legal(situation))
+                acts = open_ and (legal or await holds(proxy_relationship.caring(situation)))
+                rights = Rights(people(legal or acts), people(acts), legal=legal)
             case Role.PROFESSIONAL:
                 rights = Rights(
                     people(await holds(*reading(situation))),

@@ -133,12 +133,50 @@ async def test_only_the_holder_and_legal_representatives_export_or_erase(door):
     assert answer.json()["entry"][0]["response"]["status"].startswith("4")
 
 
-async def test_a_carer_neither_exports_nor_erases(door):
+def choice(whose, category, by):
+    made = consent("x", whose, "deny" if category == "OPTOUT" else "permit", category=category)
+    del made["id"]
+    return made | {"performer": [{"reference": by}]}
+
+
+async def test_a_parent_closes_takes_along_opens_again_and_erases_the_space_of_a_child(door):
+    child = LEA.partition("/")[2]
+    await door.put(note("hers", child))
+    mother = await acting_for(door, CAMILLE, "Léa")
+    answer = await mother.ask("POST", "Consent", choice(child, "OPTOUT", CAMILLE))
+    assert answer.status_code == 201, answer.text
+    again = await acting_for(door, CAMILLE, "Léa")  # signing in anew goes on being possible
+    for person in (mother, again):
+        assert (await person.get("Observation/hers")).status_code == 200
+        answer = await person.get(f"{LEA}/$export-space")
+        assert answer.status_code == 200
+        names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+        assert "fhir/Observation.ndjson" in names
+    body = note("x", child)
+    del body["id"]
+    assert (await mother.ask("POST", "Observation", body)).status_code == 403
+    answer = await mother.ask("POST", "Consent", choice(child, "OPTIN", CAMILLE))
+    assert answer.status_code == 201, answer.text
+    assert (await mother.ask("POST", "Observation", body)).status_code == 201
+    asked = await mother.does(f"{LEA}/$erase-space")
+    code = next(p["valueString"] for p in asked["parameter"] if p["name"] == "confirmation")
+    task = await mother.does(f"{LEA}/$erase-space", confirm=("valueString", code))
+    assert task["status"] == "in-progress"
+    version = await door.store.read("Observation", "hers")
+    assert version is None or version.content is None
+    assert (await mother.get("Observation/hers")).status_code in (401, 403, 404, 410)
+
+
+async def test_a_carer_neither_exports_closes_nor_erases(door):
     carer = await acting_for(door, "Patient/sophie-martin", "Geneviève")
     whose = (await carer.get("Patient")).json()["entry"][0]["resource"]["id"]
     assert (await carer.get(f"Patient/{whose}/$export-space")).status_code == 403
     answer = await carer.ask("POST", f"Patient/{whose}/$erase-space", None)
     assert answer.status_code == 403
+    closing = choice(whose, "OPTOUT", "Patient/sophie-martin")
+    assert (await carer.ask("POST", "Consent", closing)).status_code == 403
+    await door.put(choice(whose, "OPTOUT", f"Patient/{whose}") | {"id": "closing"})
+    assert (await carer.get(f"Patient/{whose}")).status_code in (403, 404)
 
 
 async def test_a_closed_space_is_still_exported_by_its_holder(door):

@@ -1,7 +1,8 @@
 """Rule 1: the health space is open.
 
 The Patient is active and no Consent of category OPTOUT is in force. A closed space is refused to
-all but its holder, who may read it to take the data along and may open it again.
+all but its holder and who represents them by law, who may read it to take the data along and may
+open it again. (A proxy's right to act is looked at in `permit.py`: a carer needs an open space.)
 
 Source: CSP R.1111-28 and R.1111-36 (decrees 2021-1047 and 2021-1048 of 4 August 2021): opened
 unless the citizen objects, closed at any time, kept ten years. PDSm4DMP 0.1.0: the existence of
