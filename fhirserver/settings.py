@@ -112,12 +112,14 @@ class Settings(BaseSettings):
         default=(
             *("first_access", "emergency", "document", "message"),
             *("appointment", "vaccination", "prevention", "app_approval"),
+            "announcement",
         ),
         description="What citizens are told of, comma-separated: first_access (by a professional "
         "not seen before), emergency (glass broken, centre 15), document (a new one), "
         "message (of a professional), appointment (the day before), vaccination (a dose is due), "
         "prevention (a screening or check-up is due), "
-        "app_approval (an authorised app has changed its convention)",
+        "app_approval (an authorised app has changed its convention), "
+        "announcement (a professional has something to tell, after two weeks)",
     )
     mail_server: str | None = Field(
         default=None, description="Mail server for notices, e.g. smtp://user:password@host:587"

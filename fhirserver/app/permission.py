@@ -98,6 +98,7 @@ def audited(store: Store, context: Context, settings: Settings) -> tuple[Context
         server=context.base_url,
         notifier=notifier(settings, store, indexer),
         days=settings.audit_days,
+        invisible_months=settings.access_invisible_months,
     )
     behaviours = (AppendOnlyBehaviour(), *context.behaviours)
     return replace(context, audit=service.audit, behaviours=behaviours), service

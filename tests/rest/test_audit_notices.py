@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import json
 from dataclasses import replace
+from datetime import datetime
 
 import audit_door
 import pytest
@@ -173,3 +174,46 @@ async def test_told_once_by_two_processes_at_once(server):
     await other.notifier.catch_up()
     assert len(await told(server)) == 1
     assert len(mails(server)) == 1
+
+
+def waiting(id, date, *labels, patient="a", **more):
+    coding = [{"coding": [{"code": label}]} for label in ("INVISIBLE_PATIENT", *labels)]
+    subject = {"reference": f"Patient/{patient}"}
+    return document(id, date=date, securityLabel=coding, subject=subject, **more)
+
+
+async def test_after_two_weeks_the_citizen_is_asked_to_see_a_professional(server):
+    await server.put(
+        {"resourceType": "Patient", "id": "b"},
+        {"resourceType": "Patient", "id": "closed", "active": False},
+        waiting("old", "2026-11-01T10:00:00Z"),
+        waiting("same-day", "2026-11-01T11:00:00Z"),
+        waiting("later", "2026-11-03T10:00:00Z"),
+        waiting("secret", "2026-11-01T10:00:00Z", "INVISIBLE_REPRESENTANTS_LEGAUX", patient="b"),
+        waiting("withdrawn", "2026-11-01T10:00:00Z", patient="b", status="entered-in-error"),
+        waiting("elsewhere", "2026-11-01T10:00:00Z", patient="closed"),
+        document("told", date="2026-11-01T10:00:00Z", subject={"reference": "Patient/b"}),
+    )
+
+    async def told_on(day):
+        now = int(datetime.fromisoformat(f"{day}T12:00:00+00:00").timestamp()) * 1_000_000
+        await server.service._announcements.tell(now)
+        return await server.all("Communication")
+
+    assert await told_on("2026-11-14") == []
+    for day in ("2026-11-15", "2026-11-16"):  # once
+        found = await told_on(day)
+        assert [each["subject"]["reference"] for each in found] == ["Patient/a"], day
+    assert "about" not in found[0]  # what waits is not said
+    assert found[0]["topic"]["text"] == "announcement"
+    assert "HIV" not in json.dumps(found)
+    assert Validator().validate(found[0]) == []
+    assert len(list(server.mail.iterdir())) == 1
+    assert len(await told_on("2026-11-18")) == 2  # the document of another day
+    assert len(await told_on("2026-12-20")) == 2  # over: it shows by now
+
+
+async def test_what_waited_longer_than_a_month_is_told_of_no_more(server):
+    await server.put(waiting("old", "2026-09-01T10:00:00Z"))
+    await server.service.announce()
+    assert await server.all("Communication") == []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from fhirserver.access.announcement import Announcements
 from fhirserver.access.audit.materialise import Materialiser
 from fhirserver.access.audit.retention import prune, pruned_heads
 from fhirserver.access.audit.retention import witness as cut_witness
@@ -40,6 +41,8 @@ NOTICED = 20
 #: How often it is looked whether records are old enough to be forgotten.
 PRUNE_SECONDS = 3600.0
 _DAY = 86_400_000_000
+#: How often it is looked what has waited long to be announced.
+ANNOUNCE_SECONDS = 3600.0
 #: How often the ends of the chains are kept beside the log and told to the operator's log.
 HEADS_SECONDS = 60.0
 
@@ -60,15 +63,21 @@ class AuditService:
         clock: Callable[[], int] = microseconds_now,
         notifier: Notifier | None = None,
         days: int = 0,
+        invisible_months: int = 1,
     ) -> None:
         self._raw = store
         self._clock = clock
         self._notifier = notifier
         self._days = days
-        self._pruning = Lease(store, "audit-prune", f"{os.getpid()}/{uuid.uuid4()}", clock)
+        process = f"{os.getpid()}/{uuid.uuid4()}"
+        self._pruning = Lease(store, "audit-prune", process, clock)
+        self._announcing = Lease(store, "announcements", process, clock)
         self._told: dict[str, int] = {}
         subjects = Subjects(registry, (server,) if "://" in server else ())
         self.audit = Audit(store, subjects, clock)
+        self._announcements = (
+            Announcements(store, subjects, notifier, invisible_months) if notifier else None
+        )
         self.materialiser = Materialiser(store, entries, subjects, server)
         self.store = cast("Store", CompleteStore(store, self.materialiser))
 
@@ -89,6 +98,7 @@ class AuditService:
 
     async def _follow(self) -> None:
         waited, before, kept, unpruned = 0, self.audit.appended, 0.0, PRUNE_SECONDS
+        silent = ANNOUNCE_SECONDS
         failing = False
         while True:
             await asyncio.sleep(INTERVAL)
@@ -97,6 +107,7 @@ class AuditService:
             waited = waited + 1 if busy else 0
             kept += INTERVAL
             unpruned += INTERVAL
+            silent += INTERVAL
             try:
                 if not busy:
                     await self._catch_up_while_idle()
@@ -110,6 +121,9 @@ class AuditService:
                 if unpruned >= PRUNE_SECONDS and not busy:
                     unpruned = 0.0
                     await self.prune()
+                if silent >= ANNOUNCE_SECONDS and not busy:
+                    silent = 0.0
+                    await self.announce()
                 failing = False
             except Exception as error:  # the store may be away for a while; requests are told
                 if not failing:
@@ -127,6 +141,11 @@ class AuditService:
         end = time.monotonic() + seconds
         while time.monotonic() < end and await self.materialiser.catch_up(1):
             pass
+
+    async def announce(self) -> None:
+        """Tell citizens of what has waited for two weeks. One process at a time."""
+        if self._announcements is not None and await self._announcing.hold(ANNOUNCE_SECONDS / 2):
+            await self._announcements.tell(self._clock())
 
     async def prune(self) -> int:
         """Forget what the log has held for `days`; how many blocks. One process at a time."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.notice.notice import (
+    ANNOUNCEMENT,
     APP_APPROVAL,
     APPOINTMENT,
     DOCUMENT,
@@ -36,6 +37,8 @@ WORDS = {
     "(A vaccination is recommended from now on.)",
     PREVENTION: "Un examen de prévention est recommandé à partir de maintenant. "
     "(A preventive examination is recommended from now on.)",
+    ANNOUNCEMENT: "Un professionnel de santé a des informations à vous donner : prenez "
+    "rendez-vous. (A professional has something to tell you: please ask for an appointment.)",
     APP_APPROVAL: "Une application que vous avez autorisée a changé ses conditions : votre accord "
     "est à renouveler. (An app you have authorised has changed its terms: they are to be "
     "approved anew.)",

@@ -5,6 +5,8 @@
 * `document`: somebody else has put a document into the space;
 * `message`: a professional has written (told by `messaging/notices.py`);
 * `appointment`, `vaccination`, `prevention`: reminders (told by `diary/reminders.py`);
+* `announcement`: what a professional is to tell has waited for two weeks (told by
+  `access/announcement.py`);
 * `app_approval`: an app is to be approved anew (told by `catalogue/reapproval.py`).
 
 Nothing is told of what is hidden from the citizen or their representatives, nor of care that a
@@ -33,6 +35,7 @@ APPOINTMENT = "appointment"
 VACCINATION = "vaccination"
 PREVENTION = "prevention"
 APP_APPROVAL = "app_approval"
+ANNOUNCEMENT = "announcement"
 KINDS = (
     FIRST_ACCESS,
     EMERGENCY,
@@ -42,6 +45,7 @@ KINDS = (
     VACCINATION,
     PREVENTION,
     APP_APPROVAL,
+    ANNOUNCEMENT,
 )
 
 _OUTSIDE = frozenset({Role.PROFESSIONAL, Role.SYSTEM})
