@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from fhirserver.interaction.context import Context, Resource
 
+    #: Resources that are written together with the message, by reference.
+    Beside = Mapping[str, Resource]
+
 
 class Type(msgspec.Struct, frozen=True):
     """`names`: endings of file names; `begins`: what the bytes begin with, in hexadecimal."""
@@ -37,6 +41,9 @@ class Type(msgspec.Struct, frozen=True):
 
 
 class Rules(msgspec.Struct, frozen=True):
+    """`other_names`: endings of what no attachment is."""
+
+    other_names: tuple[str, ...]
     version: str
     date: str
     source: str
@@ -64,12 +71,14 @@ def rules() -> Rules:
     )
 
 
-async def check(ctx: Context, resource: Resource, open: bool) -> None:
+async def check(ctx: Context, resource: Resource, open: bool, beside: Beside) -> None:
     """Raises Unprocessable for the first attachment that may not be one. `open`: nobody is known,
-    and what is referred to may come later."""
+    and what is referred to may come later. `beside`: what is written together with it."""
     together = 0
+    if not open:
+        _check_elsewhere(resource, "Communication")
     for number, payload in enumerate(resource.get("payload") or []):
-        attached = await _attached(ctx, payload, number, open)
+        attached = await _attached(ctx, payload, number, open, beside)
         if attached is not None:
             check_one(attached)
             together += len(attached.data)
@@ -81,7 +90,21 @@ async def check(ctx: Context, resource: Resource, open: bool) -> None:
         )
 
 
-async def inlined(ctx: Context, resource: Resource) -> Resource:
+def _check_elsewhere(value: Any, place: str) -> None:
+    """Nothing is attached but by payload.contentAttachment: not in an extension, not contained."""
+    if isinstance(value, list):
+        for number, each in enumerate(value):
+            _check_elsewhere(each, f"{place}[{number}]")
+    elif isinstance(value, dict):
+        if value.get("resourceType") == "Binary" or (
+            "contentType" in value and not place.endswith(".contentAttachment")
+        ):
+            raise _refused("A file is attached by payload.contentAttachment alone.", place)
+        for name, each in value.items():
+            _check_elsewhere(each, f"{place}.{name}")
+
+
+async def inlined(ctx: Context, resource: Resource, beside: Beside) -> Resource:
     """The message with what its attachments point to, as it goes off."""
     payload = resource.get("payload") or []
     changed: list[dict[str, Any]] = []
@@ -89,7 +112,7 @@ async def inlined(ctx: Context, resource: Resource) -> Resource:
         given = each.get("contentAttachment") or {}
         found = None
         if given.get("url") and "data" not in given:
-            found = await _attached(ctx, each, number, False)
+            found = await _attached(ctx, each, number, False, beside)
         if found is None:
             changed.append(each)
             continue
@@ -114,7 +137,11 @@ def check_one(attached: Attached) -> None:
             f"{len(attached.data)}.",
             attached.expression,
         )
-    ending = attached.title.rpartition(".")[2].lower() if "." in attached.title else ""
+    if _misleads(attached.title):
+        raise _refused(
+            "The name has characters that cannot be seen.", f"{attached.expression}.title"
+        )
+    ending = attached.title.strip().rpartition(".")[2].lower() if "." in attached.title else ""
     if ending in _endings() and ending not in known.names:
         raise _refused(
             f"The name ends in .{ending}, which is not {attached.content_type}.",
@@ -149,9 +176,13 @@ def matches(known: Type, data: bytes) -> bool:
 
 @cache
 def _endings() -> frozenset[str]:
-    return frozenset(name for each in rules().types.values() for name in each.names) | {
-        "exe", "zip", "html", "htm", "js", "svg", "xml", "doc", "docx", "gif", "bat", "cmd",
-    }  # fmt: skip
+    known = (name for each in rules().types.values() for name in each.names)
+    return frozenset((*known, *rules().other_names))
+
+
+def _misleads(title: str) -> bool:
+    """Control characters, and those that turn the direction of writing: `exe.pdf` from the end."""
+    return any(unicodedata.category(each) in ("Cc", "Cf") for each in title)
 
 
 async def attachment(
@@ -159,11 +190,13 @@ async def attachment(
 ) -> Attached | None:
     """The attachment that is payload number `place` of a message; None when there is none."""
     payload = resource.get("payload") or []
-    return await _attached(ctx, payload[place], place, open) if place < len(payload) else None
+    if place >= len(payload):
+        return None
+    return await _attached(ctx, payload[place], place, open, {})
 
 
 async def _attached(
-    ctx: Context, payload: dict[str, Any], number: int, open: bool
+    ctx: Context, payload: dict[str, Any], number: int, open: bool, beside: Beside
 ) -> Attached | None:
     where = f"Communication.payload[{number}]"
     given = payload.get("contentAttachment")
@@ -173,12 +206,14 @@ async def _attached(
         title = str(given.get("title") or "")
         size, digest = given.get("size"), str(given.get("hash") or "")
         if "data" in given:
+            if "url" in given and not open:
+                raise _refused("An attachment has data or a url, not both.", f"{where}.url")
             data = _decoded(str(given["data"]), f"{where}.data")
             return Attached(where, claimed, title, data, size, digest)
         url = str(given.get("url") or "")
         if not url:
             return None
-        binary = await _binary(ctx, url, f"{where}.url", open)
+        binary = await _binary(ctx, url, f"{where}.url", open, beside)
         if binary is None:
             return None
         return Attached(where, claimed or binary[0], title, binary[1], size, digest)
@@ -189,28 +224,34 @@ async def _attached(
         if parse(text, ctx.local_bases).type == "Binary" and not open:
             raise _refused("A Binary is attached by contentAttachment.url.", place)
         if not open:
-            await _check_known(ctx, text, place)
+            await _check_known(ctx, text, place, beside)
     return None
 
 
-async def _binary(ctx: Context, text: str, place: str, open: bool) -> tuple[str, bytes] | None:
-    """Content type and bytes of a Binary that the caller sees."""
+async def _binary(
+    ctx: Context, text: str, place: str, open: bool, beside: Beside
+) -> tuple[str, bytes] | None:
+    """Content type and bytes of a Binary that the caller sees, or writes together with it."""
     target = parse(text, ctx.local_bases)
     if target.kind != "literal" or target.type != "Binary":
         if open:
             return None
         raise _refused("What is attached lies here, in a Binary.", place)
-    version = await ctx.store.current("Binary", target.id)
-    if version is None or version.content is None:
-        if open:
-            return None
-        raise _refused(f"{target.literal} is not known.", place)
-    binary = decode_stored(version.content)
+    binary = beside.get(f"Binary/{target.id}")
+    if binary is None:
+        version = await ctx.store.current("Binary", target.id)
+        if version is None or version.content is None:
+            if open:
+                return None
+            raise _refused(f"{target.literal} is not known.", place)
+        binary = decode_stored(version.content)
     return str(binary.get("contentType") or ""), _decoded(str(binary.get("data") or ""), place)
 
 
-async def _check_known(ctx: Context, text: str, place: str) -> None:
+async def _check_known(ctx: Context, text: str, place: str, beside: Beside) -> None:
     target = parse(text, ctx.local_bases)
+    if target.kind == "literal" and f"{target.type}/{target.id}" in beside:
+        return
     if target.kind == "literal" and ctx.store.reaches("r", target.type):
         version = await ctx.store.read(target.type, target.id)
         if version is not None and version.content is not None:

@@ -17,13 +17,14 @@ from fhirserver.messaging.changing import changed
 from fhirserver.messaging.codes import CITIZENS, KEPT, SENT, WITHDRAWN
 from fhirserver.messaging.message import kind, message_of, thread_state
 from fhirserver.messaging.rules import refused
-from fhirserver.messaging.writer import CITIZEN_ROLES, writer_of
+from fhirserver.messaging.writer import CITIZEN_ROLES, has_open_space, writer_of
 from fhirserver.model.extensions import with_extensions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fhirserver.interaction.context import Context, Draft
+    from fhirserver.messaging.attachments import Beside
     from fhirserver.messaging.message import Message
     from fhirserver.messaging.rules import Place
     from fhirserver.messaging.writer import Writer
@@ -41,11 +42,16 @@ class MessageBehaviour:
         roots: dict[str, Draft] = {}
         # Messages of the same Bundle that were found right: an answer may follow what it answers.
         together: dict[str, Message] = {}
+        beside = {
+            f"{draft.type}/{draft.id}": draft.resource
+            for draft in drafts
+            if draft.resource is not None and draft.type != "Communication"
+        }
         for draft in drafts:
             if draft.type != "Communication" or draft.server:
                 written.append(draft)
                 continue
-            made, root = await self._written(ctx, draft, writer, together)
+            made, root = await self._written(ctx, draft, writer, together, beside)
             written.append(made)
             if made.resource is not None:
                 reference = f"Communication/{made.id}"
@@ -62,7 +68,12 @@ class MessageBehaviour:
                 await ending.settle(ctx.as_server, version)
 
     async def _written(
-        self, ctx: Context, draft: Draft, writer: Writer, together: dict[str, Message]
+        self,
+        ctx: Context,
+        draft: Draft,
+        writer: Writer,
+        together: dict[str, Message],
+        beside: Beside,
     ) -> tuple[Draft, Draft | None]:
         """The draft as it is to be written, and the change of its thread's first message."""
         reference = f"Communication/{draft.id}"
@@ -81,9 +92,11 @@ class MessageBehaviour:
                 return replace(draft, resource=resource), None
             held = thread.while_as_it_is(reference, was)
             return replace(draft, resource=resource, selects=(*draft.selects, held)), None
+        if writer.citizen and not await has_open_space(ctx, writer):
+            raise Forbidden("This space is closed; who holds it can open it again and write then.")
         resource = sending.signed(ctx, draft.resource, writer)
         if message.is_draft:
-            await attachments.check(ctx, resource, writer.open)
+            await attachments.check(ctx, resource, writer.open, beside)
             return replace(draft, resource=with_extensions(resource, KEPT, [])), None
         if message.status not in SENT:
             raise refused(
@@ -91,11 +104,15 @@ class MessageBehaviour:
                 "completed.",
                 "status",
             )
-        return await sent(ctx, replace(draft, resource=resource), writer, together)
+        return await sent(ctx, replace(draft, resource=resource), writer, together, beside)
 
 
 async def sent(
-    ctx: Context, draft: Draft, writer: Writer, together: Mapping[str, Message]
+    ctx: Context,
+    draft: Draft,
+    writer: Writer,
+    together: Mapping[str, Message],
+    beside: Beside,
 ) -> tuple[Draft, Draft | None]:
     """A message that is to go off, checked and completed; and the change of its thread's first
     message, where there is one. Raises Unprocessable and Forbidden."""
@@ -114,9 +131,9 @@ async def sent(
     else:
         allowed = await rules.check_professional(ctx, draft.id, message, place)
     if not writer.gateway:
-        await attachments.check(ctx, resource, writer.open)
+        await attachments.check(ctx, resource, writer.open, beside)
     if not writer.open:
-        resource = await attachments.inlined(ctx, resource)
+        resource = await attachments.inlined(ctx, resource, beside)
     resource = sending.stamped(resource, message, writer, ctx.clock())
     message = message_of(resource, ctx.local_bases)
     draft = replace(draft, resource=resource, selects=(*draft.selects, *allowed.selects))

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.errors import Forbidden, Issue, Unprocessable
-from fhirserver.messaging import thread
 from fhirserver.messaging.codes import KEPT, SENT, THREAD_STATE, UNREAD, WITHDRAWN
 from fhirserver.messaging.ending import with_state
 from fhirserver.messaging.message import message_of, thread_state
-from fhirserver.messaging.rules import refused
+from fhirserver.messaging.rules import check_end, refused
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.extensions import extensions, with_extensions
 
@@ -116,7 +115,6 @@ async def _thread_state(
         raise refused("A thread is ended at its first message, or by $end-thread.", "statusReason")
     if writer.citizen:
         raise Forbidden("Only a professional ends a thread or opens it again.")
-    if not await thread.has_part(ctx, reference, writer.signs):
-        raise Forbidden("Only a professional who has part in a thread ends it.")
+    await check_end(ctx, reference, before.subject, writer.signs)
     date = instant(microseconds(ctx.clock()) // 1000 * 1000)
     return with_state(kept, wants, date, writer.signs[0], reason if wants else None)

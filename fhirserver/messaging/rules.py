@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fhirserver.access.caller import Role
 from fhirserver.errors import Forbidden, Issue, Unprocessable
 from fhirserver.messaging import thread
 from fhirserver.messaging.codes import CITIZENS, PROFESSIONALS
@@ -180,14 +181,31 @@ async def check_professional(ctx: Context, id: str, message: Message, place: Pla
             )
         if kind(recipient) == "RelatedPerson":
             await _check_proxy(ctx, recipient, message, number)
+        if kind(recipient) in PROFESSIONALS and not await _is_known(ctx, recipient):
+            raise _unknown(recipient, f"recipient[{number}]")
     return Allowed()
+
+
+async def check_end(ctx: Context, reference: str, subject: str, signs: tuple[str, ...]) -> None:
+    """Who ends a thread has part in it, and may write to the citizen. Raises Forbidden."""
+    if not await thread.has_part(ctx, reference, signs):
+        raise Forbidden("Only a professional who has part in a thread ends it.")
+    if await is_blocked(ctx, next(iter(signs), ""), subject):
+        raise Forbidden(f"{reference} may not be written like this.")
+
+
+async def _is_known(ctx: Context, recipient: str) -> bool:
+    if ctx.caller.role == Role.OPEN:  # resources may come in any order
+        return True
+    version = await ctx.as_server.store.read(*pair(recipient))
+    return version is not None and version.content is not None
 
 
 async def _check_proxy(ctx: Context, recipient: str, message: Message, number: int) -> None:
     version = await ctx.as_server.store.read(*pair(recipient))
     person = decode_stored((version and version.content) or b"{}")
     whose = (person.get("patient") or {}).get("reference")
-    if whose != message.subject and not (ctx.caller.role == "open" and not person):
+    if whose != message.subject and not (ctx.caller.role == Role.OPEN and not person):
         raise _unknown(recipient, f"recipient[{number}]")
 
 

@@ -3,7 +3,8 @@
 * REPLY, REPLY_TO_ALL: an answer goes to one, or to several;
 * REPLY_BLOCKED: the professional has ended the thread;
 * NEW_MESSAGE: likewise, but in another thread they have not ended they can be written to anew;
-* NO_REPLY: nobody is there to answer: a notice, or the citizen has blocked who wrote.
+* NO_REPLY: nobody is there to answer: a notice, or the citizen has blocked who wrote, or the space
+  is closed.
 
 Source: states of the national application's messaging, read in 2026.
 """
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from fhirserver.messaging import thread
 from fhirserver.messaging.codes import PROFESSIONALS
 from fhirserver.messaging.message import kind, thread_state
-from fhirserver.messaging.writer import capacities, is_blocked
+from fhirserver.messaging.writer import capacities, has_open_space, is_blocked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,8 @@ async def standing(
     parties = dict.fromkeys(
         party for message in messages for party in (message.sender, *message.recipients) if party
     )
+    if writer.citizen and not await has_open_space(ctx, writer):
+        return Standing(NO_REPLY)
     if writer.citizen or writer.open:
         return await _of_citizen(ctx, first, messages, list(parties))
     if await is_blocked(ctx, next(iter(writer.signs), ""), first.subject):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from fhirserver.access.caller import Caller, Role
+from fhirserver.access.decision import space_open
 from fhirserver.access.decision.build import all_of
 from fhirserver.access.decision.consents import names_caller, refusal
 from fhirserver.access.permit import feeding, select_patient, situation_of
@@ -86,6 +87,13 @@ async def may_feed(ctx: Context, professional: str, patient: str) -> bool:
     situation = await _situation(ctx, caller)
     store = cast("Store", ctx.as_server.store)
     return await select_patient(store, pair(patient)[1], all_of(*feeding(situation)))
+
+
+async def has_open_space(ctx: Context, writer: Writer) -> bool:
+    """Whether the space a citizen or proxy is in is open."""
+    situation = await _situation(ctx, ctx.caller)
+    store = cast("Store", ctx.as_server.store)
+    return await select_patient(store, pair(writer.patient)[1], space_open.expression(situation))
 
 
 async def _situation(ctx: Context, caller: Caller) -> Situation:

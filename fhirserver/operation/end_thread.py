@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.errors import Forbidden, Invalid, NotFound, Unprocessable
 from fhirserver.messaging import ending, thread
+from fhirserver.messaging.rules import check_end
 from fhirserver.messaging.writer import writer_of
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.operation.parameters import given
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 async def end_thread(ctx: Context, call: Call) -> Version:
     assert call.id is not None
+    ctx.store.demand("u", "Communication")
     reason = None
     for name, value in given(call):
         if name != "reason":
@@ -37,8 +39,10 @@ async def end_thread(ctx: Context, call: Call) -> Version:
     if message.is_draft or first is None or not first[1].links_citizens:
         raise Unprocessable("This is no message of a thread.")
     writer = await writer_of(ctx)
-    if not writer.open and (writer.citizen or not await thread.has_part(ctx, root, writer.signs)):
+    if writer.citizen:
         raise Forbidden("Only a professional who has part in a thread ends it.")
+    if not writer.open:
+        await check_end(ctx, root, message.subject, writer.signs)
     date = instant(microseconds(ctx.clock()) // 1000 * 1000)
     by = next(iter(writer.signs), "")
     version = await ending.end(ctx, root, date, by, reason)

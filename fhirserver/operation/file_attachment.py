@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fhirserver.errors import Forbidden, Invalid, Issue, Unprocessable
+from fhirserver.errors import Conflict, Forbidden, Invalid, Issue, Unprocessable
 from fhirserver.interaction.create import create
 from fhirserver.messaging import attachments, thread
 from fhirserver.messaging.writer import writer_of
@@ -81,14 +81,17 @@ async def file_attachment(ctx: Context, call: Call) -> Version:
             )
         )
     document = _document(ctx, call.id, place, message, attached, type, title, author)
+    try:
+        return await _filed(ctx, document)
+    except Conflict:  # somebody files it at the same time
+        return await _filed(ctx, document)
+
+
+async def _filed(ctx: Context, document: Resource) -> Version:
+    """The document, as it is made now or was before."""
     identifier = document["masterIdentifier"]
-    written = await create(
-        ctx,
-        "DocumentReference",
-        document,
-        if_none_exist=f"identifier={identifier['system']}|{identifier['value']}",
-    )
-    return written.version
+    criteria = f"identifier={identifier['system']}|{identifier['value']}"
+    return (await create(ctx, "DocumentReference", document, if_none_exist=criteria)).version
 
 
 def _document(
@@ -105,6 +108,8 @@ def _document(
     kind_of = table.types[type]
     now = instant(microseconds(ctx.clock()) // 1000 * 1000)
     made = str(uuid.uuid5(_IDENTITY, f"{message.subject}\n{id}\n{place}"))
+    # From whom the message is hidden, the document is.
+    labels = [{"coding": [each]} for each in message.resource.get("meta", {}).get("security", [])]
     return {
         "resourceType": "DocumentReference",
         "masterIdentifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{made}"},
@@ -124,6 +129,7 @@ def _document(
         "subject": {"reference": message.subject},
         "date": now,
         "author": [{"reference": author}],
+        **({"securityLabel": labels} if labels else {}),
         "content": [
             {
                 "attachment": {

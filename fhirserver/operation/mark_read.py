@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 async def mark_read(ctx: Context, call: Call) -> Version:
     assert call.id is not None
+    ctx.store.demand("u", "Communication")
     whole, named = _parameters(call)
     _, message = await threads.seen(ctx, call.id)
     if not (message.is_sent and message.links_citizens):

@@ -64,6 +64,12 @@ async def state(person, id):
 
 def block(professional):
     """What a citizen writes to block somebody."""
+    actor = [{"role": {"text": "x"}, "reference": {"reference": professional}}]
+    return choice("INFA", "deny", actor=actor)
+
+
+def choice(category, type, **provision):
+    """A Consent of Camille's."""
     return {
         "resourceType": "Consent",
         "status": "active",
@@ -71,13 +77,12 @@ def block(professional):
             "system": "http://terminology.hl7.org/CodeSystem/consentscope",
             "code": "patient-privacy"}]},
         "category": [{"coding": [{
-            "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "INFA"}]}],
+            "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": category}]}],
         "patient": {"reference": CAMILLE},
         "dateTime": "2026-11-02",
         "performer": [{"reference": CAMILLE}],
         "policyRule": {"text": "x"},
-        "provision": {"type": "deny", "actor": [
-            {"role": {"text": "x"}, "reference": {"reference": professional}}]},
+        "provision": {"type": type, **provision},
     }  # fmt: skip
 
 
@@ -145,9 +150,9 @@ async def acting_for(door, who, name):
     return Person(door, given.json()["access_token"])
 
 
-async def professional(door, who=CLAIRE):
+async def professional(door, who=CLAIRE, scope="openid fhirUser user/*.cruds"):
     app = await door.register()
-    return Person(door, (await app.tokens("openid fhirUser user/*.cruds", who))["access_token"])
+    return Person(door, (await app.tokens(scope, who))["access_token"])
 
 
 async def establishment(door, organization="Organization/ch-garonne"):

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 
 import messaging_people
-from messaging_people import answering, citizen, establishment, message, professional, said
-from smart_browser import CAMILLE
+from messaging_people import (
+    SECRET,
+    acting_for,
+    answering,
+    citizen,
+    establishment,
+    message,
+    professional,
+    said,
+)
+from smart_browser import CAMILLE, LEA
 
 door = messaging_people.door
 
@@ -112,3 +122,77 @@ async def test_the_citizen_files_an_attachment_to_the_record_once(door):
     await camille.does(path, 422, payload=("valueInteger", 7), type=("valueCode", "DOCPAT03"))
     await camille.does(path, 400, payload=("valueInteger", 1), type=("valueCode", "11488-4"))
     await camille.does(path, 400, payload=("valueInteger", 1))
+
+
+async def test_nothing_is_attached_past_the_rules(door):
+    doctor = await professional(door)
+    hidden = {"contentType": "application/octet-stream", "data": "TVo="}
+    file = {"resourceType": "Binary", "id": "b", **hidden}
+    document = {
+        "resourceType": "DocumentReference",
+        "id": "b",
+        "status": "current",
+        "content": [{"attachment": hidden}],
+    }
+    in_extension = [{"url": "http://example.org/x", "valueAttachment": hidden}]
+    both = attached(url="https://example.org/seen-by-the-reader.pdf")
+    for more, place in (
+        ({"extension": in_extension}, "extension[0].valueAttachment"),
+        ({"contained": [file], "about": [{"reference": "#b"}]}, "contained[0]"),
+        (
+            {"contained": [document], "about": [{"reference": "#b"}]},
+            "contained[0].content[0].attachment",
+        ),
+        ({"payload": [both]}, "payload[0].content.url"),
+    ):
+        for status in ("completed", "preparation"):
+            outcome = await doctor.send(message(to=CAMILLE, **more, status=status), 422)
+            assert outcome["issue"][0]["expression"] == [f"Communication.{place}"]
+
+
+async def test_a_binary_of_the_same_transaction_is_attached(door):
+    doctor, camille = await professional(door), await citizen(door)
+    first = await doctor.send(message(to=CAMILLE))
+    link = [{"contentAttachment": {"contentType": "application/pdf", "url": "urn:uuid:0b9a3a3e-"
+                                   "0000-4000-8000-000000000001"}}]  # fmt: skip
+
+    async def sent_together(data):
+        binary = {
+            "resourceType": "Binary",
+            "contentType": "application/pdf",
+            "securityContext": {"reference": CAMILLE},
+            "data": base64.b64encode(data).decode(),
+        }
+        entries = [
+            {
+                "fullUrl": link[0]["contentAttachment"]["url"],
+                "resource": binary,
+                "request": {"method": "POST", "url": "Binary"},
+            },
+            {
+                "resource": message(payload=link, **answering(first["id"])),
+                "request": {"method": "POST", "url": "Communication"},
+            },
+        ]
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        return await camille.ask("POST", "", bundle, prefer="return=representation")
+
+    given = await sent_together(PDF)
+    assert given.status_code == 200, given.text
+    attachment = given.json()["entry"][1]["resource"]["payload"][0]["contentAttachment"]
+    assert base64.b64decode(attachment["data"]) == PDF
+    assert "url" not in attachment
+    assert (await sent_together(b"MZ")).status_code == 422
+
+
+async def test_filed_at_once_it_is_one_document_and_as_hidden_as_the_message(door):
+    doctor, lea = await professional(door), await citizen(door, LEA)
+    mother = await acting_for(door, CAMILLE, "Léa")
+    first = await doctor.send(
+        message(to=LEA, subject=LEA, meta={"security": [SECRET]}, payload=[attached()])
+    )
+    path = f"Communication/{first['id']}/$file-attachment"
+    asked = [lea.does(path, type=("valueCode", "DOCPAT03")) for _ in range(6)]
+    (id,) = {filed["id"] for filed in await asyncio.gather(*asked)}
+    assert (await lea.get(f"DocumentReference/{id}")).status_code == 200
+    assert (await mother.get(f"DocumentReference/{id}")).status_code == 404

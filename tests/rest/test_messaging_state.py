@@ -11,6 +11,7 @@ from messaging_people import (
     SECRET,
     acting_for,
     answering,
+    choice,
     citizen,
     establishment,
     extension,
@@ -220,3 +221,31 @@ async def test_the_thread_shows_no_more_than_one_may_see(door):
     done = await other.does(f"Communication/{brought['id']}/$end-thread")
     assert done["id"] == brought["id"]
     assert await state(lea, first["id"]) == "REPLY_BLOCKED"
+
+
+async def test_what_only_reads_changes_nothing(door):
+    doctor, camille = await professional(door), await citizen(door)
+    first = await doctor.send(message(to=CAMILLE))
+    reading = await citizen(door, scope="launch/patient openid fhirUser patient/Communication.rs")
+    await reading.does(f"Communication/{first['id']}/$mark-read", 403)
+    assert await state(reading, first["id"]) == "NO_REPLY"
+    looking = await professional(door, scope="openid fhirUser user/Communication.rs")
+    await looking.does(f"Communication/{first['id']}/$end-thread", 403)
+    assert await state(camille, first["id"]) == "REPLY"
+    assert await camille.count(f"Communication?unread={CAMILLE}") == 1
+
+
+async def test_in_a_closed_space_the_citizen_reads_and_is_told_why_they_cannot_write(door):
+    doctor, camille = await professional(door), await citizen(door)
+    first = await doctor.send(message(to=CAMILLE))
+    closing = await camille.ask("POST", "Consent", choice("OPTOUT", "deny"))
+    assert closing.status_code == 201, closing.text
+    for status in ("completed", "preparation"):
+        outcome = await camille.send(message(status=status, **answering(first["id"])), 403)
+        assert "space is closed" in said(outcome)
+    assert (await camille.get(f"Communication/{first['id']}")).status_code == 200
+    assert await state(camille, first["id"]) == "NO_REPLY"
+    assert (await doctor.get(f"Communication/{first['id']}")).status_code == 404
+    await doctor.send(message(to=CAMILLE), 403)
+    await camille.ask("DELETE", f"Consent/{closing.json()['id']}")
+    await camille.send(message(**answering(first["id"])))

@@ -183,6 +183,8 @@ async def test_a_parent_writes_for_a_child_and_it_shows(door):
     assert behalf["valueReference"] == {"reference": LEA}
     back = await doctor.send(message(subject=LEA, **answering(first["id"], answer["id"])))
     assert [r["reference"] for r in back["recipient"]] == [LEA, "RelatedPerson/lea-mere"]
+    nobody = await doctor.send(message(to=[LEA, "Organization/none"], subject=LEA), 422)
+    assert nobody["issue"][0]["expression"] == ["Communication.recipient[1]"]
     stranger = await doctor.send(message(to="RelatedPerson/marcel-aidante", subject=LEA), 422)
     assert "not known" in said(stranger)
 
@@ -216,6 +218,8 @@ async def test_who_is_blocked_is_told_what_a_space_says_that_takes_nothing(door)
     blocked = await refused(message(to=CAMILLE))
     assert blocked[0] == 403
     assert await refused(message(to=CAMILLE, **answering(first["id"]))) == blocked
+    await doctor.does(f"Communication/{first['id']}/$end-thread", 403)
+    await doctor.put({**first, "statusReason": {"text": "Fini"}}, 403)
     unknown = message(to="Patient/none", subject="Patient/none")
     assert await refused(unknown) == blocked
     await door.put({**patient, "active": False})

@@ -57,7 +57,7 @@ async def take(ctx: Context, mail: Incoming, patient: str, settings: GatewaySett
             return id  # handed over before
         draft = Draft("POST", "Communication", id, resource, ABSENT)
         try:
-            draft, root = await sent(ctx, draft, _WRITER, {})
+            draft, root = await sent(ctx, draft, _WRITER, {}, {})
         except Forbidden as error:
             raise NoSuchMailbox from error
         assert draft.resource is not None
