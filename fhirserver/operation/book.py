@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.diary.appointment import booking
 from fhirserver.errors import Invalid
-from fhirserver.operation.hold import Asked
+from fhirserver.operation.slot_request import SlotRequest
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def book(ctx: Context, call: Call) -> Version:
     """The Appointment, booked. On a Slot: of that slot."""
-    wanted = Asked(call, "book", resource=True)
+    wanted = SlotRequest(call, "book", resource=True)
     if bool(wanted.reference) == (wanted.resource is not None):
         raise Invalid(
             "Either appointment-reference or appointment-resource is needed.", code="required"

@@ -3,53 +3,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fhirserver.diary.appointment import booking
 from fhirserver.errors import Invalid
-from fhirserver.operation.parameters import given
+from fhirserver.operation.slot_request import SlotRequest
 
 if TYPE_CHECKING:
-    from fhirserver.interaction.context import Context, Resource
+    from fhirserver.interaction.context import Context
     from fhirserver.model.version import Version
     from fhirserver.operation.call import Call
 
 
 async def hold(ctx: Context, call: Call) -> Version:
     """The Appointment, pending. On a Slot: of that slot."""
-    wanted = Asked(call, "hold")
+    wanted = SlotRequest(call, "hold")
     if not wanted.reference:
         raise Invalid("appointment-reference is needed.", code="required")
     return await booking.hold(ctx, wanted.reference, booking.patient_of(ctx, wanted.patient))
-
-
-class Asked:
-    """The parameters that $hold and $book share."""
-
-    def __init__(self, call: Call, operation: str, *, resource: bool = False) -> None:
-        self.reference = f"Slot/{call.id}" if call.type == "Slot" and call.id else ""
-        if call.type == "Appointment" and call.id:
-            self.reference = f"Appointment/{call.id}"
-        self.patient = ""
-        self.resource: Resource | None = None
-        for name, value in given(call):
-            if name in ("appointment-reference", "slot-reference"):
-                self.reference = _reference(name, value)
-            elif name == "patient-reference":
-                self.patient = _reference(name, value)
-            elif name == "appointment-resource" and resource and isinstance(value, dict):
-                self.resource = value
-            elif name not in ("_format", "_pretty", "comment"):
-                raise Invalid(
-                    f"${operation} has no parameter {name[:80]} of this kind.",
-                    code="not-supported",
-                )
-
-
-def _reference(name: str, value: Any) -> str:
-    text = value.get("reference") if isinstance(value, dict) else value
-    if not isinstance(text, str) or not text:
-        raise Invalid(f"{name} must be a Reference.")
-    if name == "slot-reference" and "/" not in text:
-        return f"Slot/{text}"
-    return text
