@@ -40,6 +40,9 @@ MOST_PARAMETERS = 500
 #: Of the HTTP interaction, not of the search.
 _PASSED_OVER = frozenset({"_format", "_pretty", "_cursor"})
 
+#: Of query languages, never of FHIR: who writes them means a test, and its loss would show more.
+_OPERATORS = frozenset("[]{}$")
+
 _CONTAINED = frozenset({"false", "true", "both"})
 _CONTAINED_TYPES = frozenset({"container", "contained"})
 _ONCE = frozenset(
@@ -103,6 +106,11 @@ def parse(
         except UnknownParameter as error:
             if strict:
                 raise
+            if not _OPERATORS.isdisjoint(name):
+                raise Invalid(
+                    f"'{name[:64]}' is no name of a parameter: operators of a database are none of "
+                    "FHIR's; prefixes of values (gt, le) and modifiers (name:exact) are"
+                ) from None
             found.ignored.setdefault(name, str(error))
             continue
         if known:

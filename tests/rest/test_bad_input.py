@@ -197,6 +197,11 @@ def test_bad_search_is_a_bad_request(fhir, query):
     outcome_of(fhir.get(f"/Patient?{query}", headers=headers), expected)
 
 
+@pytest.mark.parametrize("query", ["identifier[$gt]=", "identifier[$ne]=x", "$where=1"])
+def test_operators_in_a_search_are_a_bad_request_without_strict_handling_too(fhir, query):
+    outcome_of(fhir.get(f"/Patient?{query}"), 400)
+
+
 @pytest.mark.parametrize("query", HARMLESS_SEARCHES)
 def test_odd_search_is_answered(fhir, query):
     response = fhir.get(f"/Patient?{query}")

@@ -56,8 +56,15 @@ def test_unknown_modifier_is_refused_always(name: str, registry: Registry) -> No
             request(registry, "Patient", (name, "1"), strict=strict)
 
 
-@pytest.mark.parametrize("name", ["identifier[$gt]", "name[contains]", "$where", "name ", ""])
-def test_operators_in_names_are_unknown_parameters(name: str, registry: Registry) -> None:
+@pytest.mark.parametrize("name", ["identifier[$gt]", "name[contains]", "$where", '{"$ne":1}'])
+def test_operators_in_names_are_refused_always(name: str, registry: Registry) -> None:
+    for strict in (True, False):
+        with pytest.raises(Invalid):
+            request(registry, "Patient", (name, "x"), strict=strict)
+
+
+@pytest.mark.parametrize("name", ["name ", "", "nom", "Name"])
+def test_other_names_are_unknown_parameters(name: str, registry: Registry) -> None:
     with pytest.raises(Invalid):
         request(registry, "Patient", (name, "x"))
     assert request(registry, "Patient", (name, "x"), strict=False).query.where == Everything()
