@@ -294,12 +294,13 @@ def test_immunosuppression_closes_live_vaccines_in_the_stored_recommendation(fhi
     assert codes(measles["forecastStatus"]) == ["contraindicated", "contraindicated"]
 
 
-def test_hidden_dose_has_no_part_in_the_stored_recommendation(fhir, tag):
+def test_stored_recommendation_counts_a_hidden_dose_and_is_hidden_like_it(fhir, tag):
     patient = space(fhir, tag)
     system = "https://mos.esante.gouv.fr/NOS/TRE_A07-StatutVisibiliteDocument/FHIR/TRE-A07-StatutVisibiliteDocument"
     masked = {"security": [{"system": system, "code": "MASQUE_PS"}]}
     post(fhir, given("2026-03-10", patient=of(patient), meta=masked))
-    assert number(stored(fhir, patient), "76902006") == 1
+    assert number(stored(fhir, patient), "76902006") == 2
+    assert stored(fhir, patient)["meta"]["security"] == masked["security"]
 
 
 def test_patient_without_a_national_identity_has_no_stored_recommendation(fhir):
