@@ -1,7 +1,7 @@
 """What a citizen's choice to have the space (OPTIN) brings about: it is open from then on.
 
 Closings and oppositions before it end (their Consents become inactive), which shows again what was
-kept; a space that had not been opened is opened at once. Where no space may be opened yet the
+kept; a space that had not been opened, or was erased, is opened at once. Where no space may be opened yet the
 choice is refused with the reason. Source: CSP R.1111-36 (closing is undone on request).
 
 On a store without transactions this follows the Consent; a job makes good what was interrupted.
@@ -23,6 +23,7 @@ from fhirserver.space import consents
 from fhirserver.space.codes import OPENED, WAITING, reason
 from fhirserver.space.due import with_active
 from fhirserver.space.opening import identity_issues, of_patient
+from fhirserver.space.opposed import forgetting
 from fhirserver.space.phases import Phases
 from fhirserver.space.refusal import refused
 from fhirserver.space.residence import department
@@ -94,6 +95,7 @@ async def consequences(ctx: Context, patient_id: str, before: int | None = None)
     patient = decode_stored(held.content)
     if patient.get("active") is True:
         return drafts
+    drafts += await forgetting(ctx, patient)
     drafts.append(_server("Patient", held, with_active(patient)))
     for version in (await ctx.store.search(of_patient(patient_id, WAITING))).versions:
         task = {

@@ -14,6 +14,9 @@ DEPARTMENT = f"{_BASE}/StructureDefinition/space-department"
 #: Identifies an erasure Task by the id of the Patient who was.
 ERASED = f"{_BASE}/space-erasure"
 
+#: On an erasure Task, the fingerprint of the INS of a person who does not want a space.
+OPPOSED = f"{_BASE}/space-opposition"
+
 WAITING = "requested"
 OPENED = "completed"
 OBJECTED = "rejected"
@@ -31,6 +34,7 @@ __all__ = [
     "OBJECTED",
     "OPENED",
     "OPENING",
+    "OPPOSED",
     "REASON",
     "TASK",
     "WAITING",

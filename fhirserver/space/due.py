@@ -18,6 +18,7 @@ from fhirserver.search.expression import Compare, Kind, Match, Query
 from fhirserver.space import consents
 from fhirserver.space.codes import OBJECTED, OPENED, WAITING, WITHDRAWN, reason
 from fhirserver.space.opening import IS_OPENING, patient_of
+from fhirserver.space.opposed import is_remembered
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Resource
@@ -54,6 +55,8 @@ async def settle(ctx: Context, version: Version) -> None:
     elif patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient:
         await _finish(ctx, version, task, WITHDRAWN, "deceased")
     elif await consents.is_closed(ctx, id):
+        await _finish(ctx, version, task, OBJECTED, "opposition")
+    elif await is_remembered(ctx, patient) and not await consents.asks_for_it(ctx, id):
         await _finish(ctx, version, task, OBJECTED, "opposition")
     elif patient.get("active") is True:
         await _finish(ctx, version, task, OPENED, "weeks-over")

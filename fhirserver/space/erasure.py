@@ -1,9 +1,10 @@
 """Erasing a space for good: every version of everything in it, and the Binaries of its documents.
 
-A Task of code `erasure` says that it is to be done and that it was; it names the Patient by an
-identifier, holds nothing else of theirs, and stays with the audit trail. What is current goes at
+A Task of code `erasure` says that it is to be done and that it was; it names the Patient by its
+logical id, holds nothing that tells who it was, and stays with the audit trail. What is current goes at
 once; what had been deleted before is found by going through all commits, which a job does for
-all erasures that wait. Each step can be done again after an interruption.
+all erasures that wait. Each step can be done again after an interruption. That the person does not
+want a space outlasts the erasure (`opposed.py`).
 
 Source: CSP R.1111-36 (express request: within three months; closed: ten years).
 """
@@ -23,8 +24,9 @@ from fhirserver.model.json import decode_stored
 from fhirserver.model.version import ABSENT
 from fhirserver.search.expression import Both, Compare, Kind, Match, Query, Updated
 from fhirserver.space import consents
-from fhirserver.space.codes import ERASED, ERASURE, TASK, reason
+from fhirserver.space.codes import ERASED, ERASURE, OPPOSED, TASK, reason
 from fhirserver.space.holdings import binaries, held, is_of, loose
+from fhirserver.space.opposed import fingerprints
 
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
@@ -51,9 +53,11 @@ async def order(ctx: Context, patient: str, why: str) -> Version:
         if found:
             return found[0]
         now = ctx.clock()
+        named = [{"system": ERASED, "value": patient}]
+        named += [{"system": OPPOSED, "value": each} for each in await _prints(ctx, patient)]
         task = {
             "resourceType": "Task",
-            "identifier": [{"system": ERASED, "value": patient}],
+            "identifier": named,
             "status": "in-progress",
             "statusReason": reason(why),
             "intent": "order",
@@ -67,6 +71,13 @@ async def order(ctx: Context, patient: str, why: str) -> Version:
         return version
 
     return await attempts(ctx, attempt)
+
+
+async def _prints(ctx: Context, patient: str) -> list[str]:
+    version = await ctx.store.read("Patient", patient)
+    if version is None or version.content is None:
+        return []
+    return await fingerprints(decode_stored(version.content))
 
 
 async def close(ctx: Context, patient: str) -> None:

@@ -34,6 +34,7 @@ from fhirserver.space.codes import (
     WITHDRAWN,
 )
 from fhirserver.space.identifier import each_identifier, ins_systems, is_national
+from fhirserver.space.opposed import is_remembered
 from fhirserver.space.phases import Phases
 from fhirserver.space.refusal import issue, refused
 from fhirserver.space.residence import department
@@ -126,7 +127,8 @@ class OpeningBehaviour:
         states = {decode_stored(v.content or b"{}").get("status") for v in found}
         if WAITING in states:
             raise refused("The opening of this space is under way.", "Task.for", code="duplicate")
-        if OBJECTED in states and not await consents.asks_for_it(ctx, patient_id):
+        objected = OBJECTED in states or await is_remembered(ctx, patient)
+        if objected and not await consents.asks_for_it(ctx, patient_id):
             raise refused("The person has objected to the space.", "Task.for")
         task["restriction"] = {
             **(task.get("restriction") or {}),
