@@ -54,9 +54,7 @@ async def settle(ctx: Context, version: Version) -> None:
         await _finish(ctx, version, task, WITHDRAWN, "no-identity")
     elif patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient:
         await _finish(ctx, version, task, WITHDRAWN, "deceased")
-    elif await consents.is_closed(ctx, id):
-        await _finish(ctx, version, task, OBJECTED, "opposition")
-    elif await is_remembered(ctx, patient) and not await consents.asks_for_it(ctx, id):
+    elif await _is_opposed(ctx, id, patient):
         await _finish(ctx, version, task, OBJECTED, "opposition")
     elif patient.get("active") is True:
         await _finish(ctx, version, task, OPENED, "weeks-over")
@@ -75,6 +73,12 @@ async def settle(ctx: Context, version: Version) -> None:
         else:  # the Task last: what is interrupted between is finished in the next round
             await commit(ctx, [opened])
             await commit(ctx, [done])
+
+
+async def _is_opposed(ctx: Context, id: str, patient: Resource) -> bool:
+    if await consents.is_closed(ctx, id):
+        return True
+    return await is_remembered(ctx, patient) and not await consents.asks_for_it(ctx, id)
 
 
 async def _finish(ctx: Context, version: Version, task: Resource, state: str, why: str) -> None:
