@@ -2,7 +2,9 @@
 
 Closings and oppositions before it end (their Consents become inactive), which shows again what was
 kept; a space that had not been opened, or was erased, is opened at once. Where no space may be
-opened yet the choice is refused with the reason. Source: CSP R.1111-36 (closing is undone on request).
+opened yet the choice is refused with the reason.
+
+Source: CSP R.1111-36 (closing is undone on request).
 
 On a store without transactions this follows the Consent; a job makes good what was interrupted.
 """

@@ -3,8 +3,8 @@
 A Task of code `erasure` says that it is to be done and that it was; it names the Patient by its
 logical id, holds nothing that tells who it was, and stays with the audit trail. What is current
 goes at once; what had been deleted before is found by going through all commits, which a job does
-for all erasures that wait. Each step can be done again after an interruption. That the person does not
-want a space outlasts the erasure (`opposed.py`).
+for all erasures that wait. Each step can be done again after an interruption. That the person does
+not want a space outlasts the erasure (`opposed.py`).
 
 Source: CSP R.1111-36 (express request: within three months; closed: ten years).
 """
