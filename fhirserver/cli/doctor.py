@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,15 +18,17 @@ from fhirserver.cli.failure import Failure
 from fhirserver.cli.finding import Finding
 from fhirserver.cli.safety import findings as safety
 from fhirserver.cli.safety import of_clients
+from fhirserver.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from fhirserver.interaction.context import Context
-    from fhirserver.settings import Settings
     from fhirserver.storage.interface import Store
 
 _SAMPLE = 20
+#: Read by commands and the test suite, without being settings of the server.
+_OTHER_VARIABLES = frozenset({"FHIRSERVER_TOKEN", "FHIRSERVER_CACHE"})
 _SAMPLED = ("Patient", "Observation", "DocumentReference", "Condition", "Organization")
 
 
@@ -45,6 +49,7 @@ def doctor(
         findings.append(Finding("settings", "bad", str(failure), failure.advice))
     else:
         findings += _settings(chosen)
+        findings += _unknown(os.environ)
         findings += safety(chosen)
         findings += asyncio.run(_database(chosen))
     _print(findings)
@@ -96,6 +101,23 @@ def _settings(chosen: Settings) -> list[Finding]:
         text = "base_url is not set: links in answers follow the Host header of each request"
         advice = "Set FHIRSERVER_BASE_URL to the address by which clients know the server."
         findings.append(Finding("settings", "note", text, advice))
+    return findings
+
+
+def _unknown(environment: Mapping[str, str]) -> list[Finding]:
+    """Variables that look like settings and are none: most likely misspelt."""
+    known = [f"FHIRSERVER_{name.upper()}" for name in Settings.model_fields]
+    findings = []
+    for name in sorted(environment):
+        if not name.startswith("FHIRSERVER_") or name in known:
+            continue
+        if name in _OTHER_VARIABLES or name.startswith("FHIRSERVER_TEST_"):
+            continue
+        meant = difflib.get_close_matches(name, known, 1)
+        advice = f"Is {meant[0]} meant?" if meant else ""
+        findings.append(
+            Finding("settings", "note", f"{name} is no setting and does nothing", advice)
+        )
     return findings
 
 

@@ -97,6 +97,7 @@ def end(process):
         (["serve", "--auth", "off", "--database", "oracle://x"], "sqlite://"),
         (["serve", "--auth", "off", "--port", "99999"], "--port"),
         (["serve", "--auth", "maybe"], "maybe"),
+        (["serve", "--auth", "off", "--workers", "2", "--database", "sqlite://"], "temporary"),
         (["load", "not-here.json"], "No such file or folder: not-here.json"),
         (["load", "."], "nothing to load"),
         (["load", ".", "--database", "sqlite://", "--url", "http://x"], "not both"),
@@ -120,6 +121,12 @@ def test_environment_sets_what_options_set_and_a_bad_value_is_named(tmp_path):
     done = command("serve", cwd=tmp_path, FHIRSERVER_BASE_URL="nonsense")
     assert done.returncode == 2
     assert "FHIRSERVER_BASE_URL" in done.stdout
+
+
+def test_doctor_tells_of_a_variable_that_sets_nothing(tmp_path):
+    said = command("doctor", cwd=tmp_path, FHIRSERVER_DATABSE="sqlite:///x.db").stdout
+    assert "FHIRSERVER_DATABSE" in said
+    assert "FHIRSERVER_DATABASE" in said.partition("FHIRSERVER_DATABSE")[2]  # what was meant
 
 
 def test_every_setting_is_an_option_of_serve():
