@@ -31,6 +31,7 @@ LONG_ON_MONGODB = frozenset(
         "test_real_patients",
         "test_record_profile",
         "test_search_against_files",
+        "test_space_erased",
         "test_space_existence",
         "test_space_export",
         "test_space_kept",

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 import smart_browser
+from access_door import consent
 from messaging_people import Person
 from over_http import database_in
 
@@ -118,6 +119,24 @@ def database(engine, folder):
     if not url:
         pytest.skip("FHIRSERVER_TEST_MONGODB names no MongoDB server")
     return database_in(url, f"space_{uuid.uuid4().hex[:12]}")
+
+
+def doors(**more):
+    """The fixture `door`: `kept_door` on each engine, with these settings besides BY_HAND."""
+
+    @pytest.fixture(name="door", params=["sqlite", "mongodb"])
+    async def made(request, tmp_path):
+        async for each in kept_door(request.param, tmp_path, **BY_HAND, **more):
+            yield each
+
+    return made
+
+
+def choice(whose, category, by=None):
+    """A Consent to be created: OPTOUT closes the space or opposes it, OPTIN asks for it."""
+    made = consent("x", whose, "deny" if category == "OPTOUT" else "permit", category=category)
+    del made["id"]
+    return made | {"performer": [{"reference": by or f"Patient/{whose}"}]}
 
 
 async def kept_door(engine, folder, **settings):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-from access_door import consent
 from catalogue_people import token
 from messaging_people import Person, citizen, said
 from smart_browser import CAMILLE
-from space_people import BY_HAND, insurance, kept_door, newborn, opening, weeks_ago
+from space_people import choice, doors, insurance, newborn, opening, weeks_ago
 
 from fhirserver.space.erasure import erase_due
 from fhirserver.space.opposed import is_remembered
@@ -17,11 +15,7 @@ from fhirserver.space.opposed import is_remembered
 OPPOSED = "http://fhirserver.example/space-opposition"
 ID = CAMILLE.partition("/")[2]
 
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def door(request, tmp_path):
-    async for each in kept_door(request.param, tmp_path, **BY_HAND):
-        yield each
+door = doors()
 
 
 async def erased(door):
@@ -68,8 +62,7 @@ async def test_whoever_asks_for_a_space_gets_one_and_nothing_is_remembered(door)
     secret = await token(
         door, "citizen", scopes="patient/*.cruds", fhir_user=reference, patient=again["id"]
     )
-    wish = consent("x", again["id"], category="OPTIN")
-    del wish["id"]
+    wish = choice(again["id"], "OPTIN")
     answer = await Person(door, secret).ask("POST", "Consent", wish)
     assert answer.status_code == 201, answer.text
     assert (await insurer.now(again))["active"] is True

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from access_door import consent
 from messaging_people import establishment, professional
-from space_people import BY_HAND, INS_TEST, insurance, kept_door, newborn, weeks_ago
+from space_people import INS_TEST, doors, insurance, newborn, weeks_ago
 
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def door(request, tmp_path):
-    async for each in kept_door(request.param, tmp_path, **BY_HAND):
-        yield each
+door = doors()
 
 
 def ins_of(patient):

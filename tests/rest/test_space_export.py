@@ -6,12 +6,11 @@ import io
 import json
 import zipfile
 
-import pytest
-from access_door import consent, document
+from access_door import document
 from lxml import html
 from messaging_people import acting_for, citizen, professional, said
 from smart_browser import CAMILLE, LEA
-from space_people import BY_HAND, insurance, kept_door
+from space_people import choice, doors, insurance
 
 from fhirserver.access.audit.verify import verify
 from fhirserver.space.erasure import erase_due
@@ -19,11 +18,7 @@ from fhirserver.space.erasure import erase_due
 ID = CAMILLE.partition("/")[2]
 SECRET = "une remarque tout à fait privée"
 
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def door(request, tmp_path):
-    async for each in kept_door(request.param, tmp_path, **BY_HAND):
-        yield each
+door = doors()
 
 
 def note(id, whose=ID, **more):
@@ -133,12 +128,6 @@ async def test_only_the_holder_and_legal_representatives_export_or_erase(door):
     assert answer.json()["entry"][0]["response"]["status"].startswith("4")
 
 
-def choice(whose, category, by):
-    made = consent("x", whose, "deny" if category == "OPTOUT" else "permit", category=category)
-    del made["id"]
-    return made | {"performer": [{"reference": by}]}
-
-
 async def test_a_parent_closes_takes_along_opens_again_and_erases_the_space_of_a_child(door):
     child = LEA.partition("/")[2]
     await door.put(note("hers", child))
@@ -181,8 +170,7 @@ async def test_a_carer_neither_exports_closes_nor_erases(door):
 
 async def test_a_closed_space_is_still_exported_by_its_holder(door):
     camille = await citizen(door)
-    closing = consent("x", ID, "deny", category="OPTOUT")
-    del closing["id"]
+    closing = choice(ID, "OPTOUT")
     assert (await camille.ask("POST", "Consent", closing)).status_code == 201
     assert (await camille.get(f"{CAMILLE}/$export-space")).status_code == 200
 

@@ -5,21 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-from access_door import consent
 from messaging_people import citizen
 from smart_browser import CAMILLE, LEA
-from space_people import BY_HAND, kept_door
+from space_people import choice, doors
 
 from fhirserver.space.erasure import erase_due, order_expired
 
 ID = CAMILLE.partition("/")[2]
 
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def door(request, tmp_path):
-    async for each in kept_door(request.param, tmp_path, **BY_HAND):
-        yield each
+door = doors()
 
 
 def after(door, years):
@@ -34,8 +28,7 @@ async def erased(door, reference):
 
 async def test_it_is_erased_after_ten_years_and_not_before(door):
     camille = await citizen(door)
-    closing = consent("x", ID, "deny", category="OPTOUT")
-    del closing["id"]
+    closing = choice(ID, "OPTOUT")
     assert (await camille.ask("POST", "Consent", closing)).status_code == 201
     for years, gone in ((9, False), (10, True)):
         later = after(door, years)
@@ -49,10 +42,9 @@ async def test_it_is_erased_after_ten_years_and_not_before(door):
 
 async def test_opened_again_it_is_kept(door):
     camille = await citizen(door)
-    for category, kind in (("OPTOUT", "deny"), ("OPTIN", "permit")):
-        choice = consent("x", ID, kind, category=category)
-        del choice["id"]
-        assert (await camille.ask("POST", "Consent", choice)).status_code == 201
+    for category in ("OPTOUT", "OPTIN"):
+        answer = await camille.ask("POST", "Consent", choice(ID, category))
+        assert answer.status_code == 201
     await order_expired(after(door, 11), 10)
     await erase_due(after(door, 11))
     assert not await erased(door, CAMILLE)

@@ -12,7 +12,9 @@ from smart_browser import CAMILLE
 from space_people import (
     BY_HAND,
     QUICK,
+    choice,
     database,
+    doors,
     insurance,
     kept_door,
     newborn,
@@ -23,11 +25,7 @@ from space_people import (
 
 from fhirserver.space.due import open_due
 
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def door(request, tmp_path):
-    async for each in kept_door(request.param, tmp_path, **BY_HAND):
-        yield each
+door = doors()
 
 
 @pytest.fixture
@@ -198,15 +196,13 @@ async def test_many_workers_open_each_space_once(door):
 async def test_who_closed_their_space_opens_it_again_and_finds_everything(door):
     camille, doctor = await citizen(door), await professional(door)
     before = (await doctor.get(CAMILLE)).json()
-    closing = consent("x", CAMILLE.partition("/")[2], "deny", category="OPTOUT")
-    del closing["id"]
+    closing = choice(CAMILLE.partition("/")[2], "OPTOUT")
     answer = await camille.ask("POST", "Consent", closing)
     assert answer.status_code == 201, answer.text
     hidden = await doctor.get(CAMILLE)
     assert hidden.status_code == 404
     assert (await camille.get(CAMILLE)).status_code == 200  # the holder still reads
-    wish = consent("x", CAMILLE.partition("/")[2], category="OPTIN")
-    del wish["id"]
+    wish = choice(CAMILLE.partition("/")[2], "OPTIN")
     assert (await camille.ask("POST", "Consent", wish)).status_code == 201
     seen = await doctor.get(CAMILLE)
     assert seen.status_code == 200
@@ -225,8 +221,7 @@ async def test_an_opposition_is_undone_by_asking_for_the_space(door):
         opening(id) | {"id": "asks", "restriction": {"period": {"end": weeks_ago(-3)}}},
     )
     holder = await citizen(door)
-    wish = consent("asks-yes", id, category="OPTIN")
-    del wish["id"]
+    wish = choice(id, "OPTIN")
     answer = await holder.ask("POST", "Consent", wish)
     assert answer.status_code == 201, answer.text
     assert (await insurer.now(patient))["active"] is True

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from access_door import document
 from messaging_people import citizen, establishment, professional
-from space_people import BY_HAND, insurance, kept_door, newborn, today, weeks_ago
+from space_people import doors, insurance, newborn, today, weeks_ago
 
 from fhirserver.space.statistics import count_on
 
@@ -15,11 +14,7 @@ MEASURE = "Measure/space-statistics/$evaluate-measure"
 MONTH = today().strftime("%Y-%m")
 PERIOD = f"?periodStart={today().year}-01-01&periodEnd={today().year}-12-31"
 
-
-@pytest.fixture(params=["sqlite", "mongodb"])
-async def door(request, tmp_path):
-    async for each in kept_door(request.param, tmp_path, **BY_HAND, smallest_count=3):
-        yield each
+door = doors(smallest_count=3)
 
 
 async def numbers(person, period=PERIOD):
