@@ -29,6 +29,7 @@ from fhirserver.access.decision import (
 )
 from fhirserver.access.decision.build import NOTHING, all_of, refers, truth
 from fhirserver.access.decision.convention import Opened, listing_of, opened
+from fhirserver.access.decision.national_numbers import numbers_of
 from fhirserver.access.decision.ownership import NOBODY, People
 from fhirserver.access.decision.policy import Policy
 from fhirserver.access.decision.public import PublicRules
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 EPOCH = ("Consent", "RelatedPerson", "CareTeam", "Patient", "PractitionerRole", "Device")
 #: Of these, changes count whoever the patient is: a Consent can name a team that has no subject.
 _OF_PROFESSIONALS = frozenset({"CareTeam", "PractitionerRole"})
+#: Callers whom documents may name by a national number.
+_NUMBERED = frozenset({Role.CITIZEN, Role.PROFESSIONAL, Role.SYSTEM})
 _KEPT = 10_000  # decisions
 _TAKEN_IN = 200  # changes looked at one by one; after more of them everything is decided anew
 _CONSENTS = 1000  # of one patient, looked through for when a decision ends
@@ -386,7 +389,18 @@ async def situation_of(
         persons += await _roles(store, type, id)
     if caller.role is Role.SYSTEM:
         persons = []
-    return Situation(caller, now, registry, settings, tuple(persons), tuple(organizations))
+    mine = organizations if caller.role is Role.SYSTEM else persons
+    numbers = await _numbers(store, mine) if caller.role in _NUMBERED else frozenset()
+    return Situation(caller, now, registry, settings, tuple(persons), tuple(organizations), numbers)
+
+
+async def _numbers(store: Store, identities: list[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    found: frozenset[tuple[str, str]] = frozenset()
+    if identities:
+        for version in await store.read_many(identities):
+            if version.content is not None:
+                found |= numbers_of(decode_stored(version.content))
+    return found
 
 
 async def _roles(store: Store, type: str, id: str) -> list[tuple[str, str]]:

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
     from fhirserver.search.entries import Entry
 
-_OF_PERSONS = frozenset({"family", "given", "name", "identifier"})
+_OF_PERSONS = frozenset({"family", "given", "name", "identifier", "practitioner"})
 
 #: Resource type -> element (and search parameter) -> what of its contained target is indexed.
 CHAINS: dict[str, dict[str, frozenset[str]]] = {
-    "DocumentReference": {"author": _OF_PERSONS, "authenticator": _OF_PERSONS},
+    "DocumentReference": {
+        "author": _OF_PERSONS,
+        "authenticator": _OF_PERSONS,
+        "custodian": frozenset({"identifier", "name"}),
+    },
     "List": {"source": _OF_PERSONS},
 }
 

@@ -337,3 +337,150 @@ async def test_nobody_stores_a_document_of_somebody_else(people):
         }
         refused = await people.ask("A", "POST", "Bundle", bundle)
         assert refused.status_code == 403, refused.text
+
+
+# --- authors known by a national number alone ------------------------------------------------
+
+RPPS, NATIONAL = "https://rpps.esante.gouv.fr", "urn:oid:1.2.250.1.71.4.2.1"
+FINESS, STRUCTURE = "https://finess.esante.gouv.fr", "urn:oid:1.2.250.1.71.4.2.2"
+
+
+def number(system, value):
+    return {"identifier": [{"system": system, "value": value}]}
+
+
+def carried_by(*contained):
+    return {"contained": list(contained), **by(f"#{contained[0]['id']}")}
+
+
+def person(kind, *more, **parts):
+    return {
+        "resourceType": kind,
+        "id": kind.lower(),
+        **{k: v for m in more for k, v in m.items()},
+        **parts,
+    }
+
+
+AUTHORS = {
+    "national id": ("p", carried_by(person("Practitioner", number(NATIONAL, "810101201234")))),
+    "RPPS": ("p", carried_by(person("Practitioner", number(RPPS, "10101201234")))),
+    "role with RPPS": ("p", carried_by(person("PractitionerRole", number(RPPS, "10101201234")))),
+    "role of a contained person": (
+        "p",
+        carried_by(
+            person("PractitionerRole", practitioner={"reference": "#practitioner"}),
+            person("Practitioner", number(RPPS, "10101201234")),
+        ),
+    ),
+    "role of a person of the directory": (
+        "p",
+        carried_by(person("PractitionerRole", practitioner={"reference": "Practitioner/p"})),
+    ),
+    "identifier of the reference": (
+        "p",
+        {
+            "author": [
+                {"type": "Practitioner", "identifier": {"system": RPPS, "value": "10101201234"}}
+            ]
+        },
+    ),
+    "ADELI": (
+        "r",
+        carried_by(person("Practitioner", number("https://adeli.esante.gouv.fr", "759912340"))),
+    ),
+    "own role": ("r", carried_by(person("PractitionerRole", number(NATIONAL, "899700218896")))),
+    "FINESS": ("hospital", carried_by(person("Organization", number(FINESS, "310000096")))),
+    "structure id": (
+        "hospital",
+        carried_by(person("Organization", number(STRUCTURE, "1310000096"))),
+    ),
+    "INS": ("A", carried_by(person("Patient", number(samples.TEST_INS, "279035121518989")))),
+}
+
+
+@pytest.fixture
+async def numbered(people):
+    await people.put(
+        {
+            "resourceType": "Patient",
+            "id": "a",
+            "active": True,
+            **number(samples.TEST_INS, "279035121518989"),
+        },
+        {"resourceType": "Organization", "id": "h", "name": "H", **number(FINESS, "310000096")},
+        {"resourceType": "Organization", "id": "o", **number(FINESS, "750000018")},
+        {"resourceType": "Practitioner", "id": "q", **number(RPPS, "10009999999")},
+        {"resourceType": "Practitioner", "id": "r", **number(NATIONAL, "0759912340")},
+        {
+            "resourceType": "PractitionerRole",
+            "id": "rr",
+            "practitioner": {"reference": "Practitioner/r"},
+            **number(NATIONAL, "899700218896"),
+        },
+        consent("cr", "a", actor="Practitioner/r"),
+    )
+    people.caller(
+        "r", Role.PROFESSIONAL, fhir_user="Practitioner/r", profession="10",
+        patient="a", scopes="patient/*.cruds",
+    )  # fmt: skip
+    return people
+
+
+@pytest.mark.parametrize(("author", "more"), AUTHORS.values(), ids=list(AUTHORS))
+async def test_an_author_known_by_number_alone_changes_and_deletes(numbered, author, more):
+    """By PATCH and PUT of status and labels, by DELETE; nobody else does."""
+    door = numbered
+    document = await publish(door, author, **more)
+    identity = f"DocumentReference/{document['id']}"
+    for other in {"p", "q", "r", "hospital", "other", "A"} - {author}:
+        answer = await status(door, other, document, "entered-in-error")
+        assert answer.status_code in (403, 404), (other, answer.text)
+        await door.ask(other, "DELETE", identity)
+    current = (await door.get(author, identity)).json()
+    assert current["status"] == "current"
+    label = {"coding": [{"system": samples.VISIBILITY, "code": "MASQUE_PS"}]}
+    put = await door.ask(author, "PUT", identity, {**current, "securityLabel": [label]})
+    assert put.status_code == 200, put.text
+    # Masked, it is seen by its author still.
+    assert await door.ids(author, f"DocumentReference?_id={document['id']}") == [identity]
+    for other in {"p", "q", "r", "hospital"} - {author}:
+        assert (await door.get(other, identity)).status_code == 404
+    unmask = [{"op": "remove", "path": "/securityLabel"}]
+    assert (await door.ask(author, "PATCH", identity, unmask, **PATCH)).status_code == 200
+    assert (await status(door, author, document, "entered-in-error")).status_code == 200
+    second = await publish(door, author, **more)
+    deleted = await door.ask(author, "DELETE", f"DocumentReference/{second['id']}")
+    assert deleted.status_code == 204
+    assert (await door.get("A", f"DocumentReference/{second['id']}")).status_code == 410
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        carried_by(person("Practitioner", number("urn:oid:1.2.3", "1"))),
+        carried_by(person("Practitioner", number(RPPS, "810101201234"))),
+        carried_by(person("Practitioner", number(NATIONAL, "010101201234"))),
+        carried_by(person("Organization", number(RPPS, "10101201234"))),
+        {
+            "contained": [person("Practitioner", number(RPPS, "10101201234"))],
+            "authenticator": {"reference": "#practitioner"},
+            **by("Practitioner/q"),
+        },
+    ],
+)  # fmt: skip
+async def test_a_number_that_is_not_the_callers_makes_no_author(numbered, more):
+    await numbered.put(
+        {
+            "resourceType": "Practitioner",
+            "id": "p",
+            "identifier": [
+                {"system": NATIONAL, "value": "810101201234"},
+                {"system": "urn:oid:1.2.3", "value": "1"},
+            ],
+        }
+    )
+    document = await publish(numbered, "p", **more)
+    assert (await status(numbered, "p", document, "entered-in-error")).status_code == 403
+    answer = await numbered.ask("p", "DELETE", f"DocumentReference/{document['id']}")
+    assert answer.status_code == 403

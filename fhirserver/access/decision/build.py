@@ -83,6 +83,17 @@ def token(param: str, *codes: str, system: str | None = None) -> Expression:
     return Match(param, Kind.TOKEN, test)
 
 
+def numbered(param: str, numbers: Iterable[Reference]) -> Expression:
+    """`param` is one of these identifiers, each a system and a value."""
+    tests = tuple(
+        Both((Compare("system", "eq", system), Compare("code", "eq", value)))
+        for system, value in sorted(numbers)
+    )
+    if not tests:
+        return NOTHING
+    return Match(param, Kind.TOKEN, tests[0] if len(tests) == 1 else Either(tests))
+
+
 def refers(param: str, references: Iterable[Reference]) -> Expression:
     """`param` points to one of `references`."""
     tests = tuple(

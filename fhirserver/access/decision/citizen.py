@@ -60,7 +60,7 @@ def permission(situation: Situation, rights: Rights, action: str, type: str) -> 
         return inside
     if situation.caller.role is Role.PROXY and not rights.legal:
         return None
-    own = EVERYTHING if type in CHOICES else authored(type, situation.persons)
+    own = EVERYTHING if type in CHOICES else authored(type, situation)
     return all_of(inside, own)
 
 

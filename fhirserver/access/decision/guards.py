@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.caller import Role
+from fhirserver.access.decision.authorship import wrote
 from fhirserver.access.decision.codes import CONFIDENTIALITY, HIDING, INFORMATION_ACCESS
 from fhirserver.access.decision.consent_shapes import actors, check_shape, codes, is_choice
 from fhirserver.errors import Forbidden
@@ -56,7 +57,7 @@ def check(situation: Situation, type: str, before: Image, after: Image) -> None:
         for name in _IDENTITY:
             if before.get(name) != after.get(name):
                 raise Forbidden(f"Patient.{name} is kept by who registers identities.")
-    if type == "DocumentReference" and not _wrote(situation, before):
+    if type == "DocumentReference" and not wrote(situation, before):
         changed = {
             name
             for name in {*before, *after}
@@ -67,12 +68,6 @@ def check(situation: Situation, type: str, before: Image, after: Image) -> None:
                 f"Of a document that others wrote you may change the labels, not "
                 f"{', '.join(sorted(changed))[:200]}."
             )
-
-
-def _wrote(situation: Situation, document: Mapping[str, Any]) -> bool:
-    own = {f"{type}/{id}" for type, id in situation.persons}
-    authors = document.get("author", [])
-    return any(isinstance(a, dict) and a.get("reference") in own for a in authors)
 
 
 def _collected(situation: Situation, consent: Mapping[str, Any]) -> None:

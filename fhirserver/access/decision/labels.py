@@ -55,7 +55,7 @@ def expression(situation: Situation, type: str, trusted: Expression) -> Expressi
     the citizen's administrator."""
     if type == "List":
         documents = expression(
-            situation, "DocumentReference", authored("DocumentReference", situation.authors)
+            situation, "DocumentReference", authored("DocumentReference", situation)
         )
         naming = Chain("item", ("DocumentReference",), negate(documents))
         return all_of(_of_itself(situation, type, trusted), negate(all_of(naming, negate(trusted))))

@@ -9,21 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fhirserver.access.caller import Role
 from fhirserver.access.decision.build import (
     NOTHING,
     all_of,
     any_of,
     negate,
+    numbered,
     refers,
     refers_to_type,
 )
 from fhirserver.access.decision.tables import resource_types
 from fhirserver.search.expression import Chain, Everything, Identity, Nothing
+from fhirserver.search.through_contained import named
 
 if TYPE_CHECKING:
+    from fhirserver.access.decision.situation import Situation
     from fhirserver.search.expression import Expression
-
-    Reference = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,14 @@ class People:
 
 
 NOBODY = People(NOTHING)
+
+#: Where documents carry those who wrote them (search/through_contained.py), and as what.
+_CARRIED = {"DocumentReference": ("author", "custodian"), "List": ("source",)}
+_KINDS = {
+    Role.PROFESSIONAL: ("Practitioner", "PractitionerRole"),
+    Role.SYSTEM: ("Organization",),
+    Role.CITIZEN: ("Patient",),
+}
 
 
 def belongs(type: str, people: People) -> Expression:
@@ -60,15 +70,30 @@ def belongs(type: str, people: People) -> Expression:
     return found
 
 
-def authored(type: str, references: tuple[Reference, ...]) -> Expression:
-    """Resources of `type` written by one of `references`."""
+def authored(type: str, situation: Situation) -> Expression:
+    """Resources of `type` that the caller has written."""
     record = resource_types().record.get(type)
-    if record is None or not references:
+    if record is None:
         return NOTHING
+    references = situation.authors
     found = [refers(code, references) for code in record.author]
-    if type == "DocumentReference" and any(type == "Organization" for type, _ in references):
+    system = situation.caller.role is Role.SYSTEM
+    if type == "DocumentReference" and system:
         found.append(refers("custodian", references))
+    for code in _CARRIED.get(type, ()):
+        if code != "custodian" or system:
+            found += _carried(code, situation)
     return any_of(*found)
+
+
+def _carried(code: str, situation: Situation) -> list[Expression]:
+    """By contained author or identifier alone: `authorship.wrote` as an expression."""
+    kinds = _KINDS.get(situation.caller.role, ())
+    found = [numbered(f"{code}:identifier", situation.numbers)]
+    found += [numbered(named(code, kind, "identifier"), situation.numbers) for kind in kinds]
+    if "PractitionerRole" in kinds:
+        found.append(refers(named(code, "PractitionerRole", "practitioner"), situation.authors))
+    return found
 
 
 def about(code: str, people: People) -> Expression:

@@ -60,7 +60,7 @@ def trusted(situation: Situation, rights: Rights, type: str) -> Expression:
     administered: Expression = NOTHING
     if situation.settings.masked_for_administrator and not situation.emergency:
         administered = belongs(type, rights.administers)
-    return any_of(authored(type, situation.authors), administered)
+    return any_of(authored(type, situation), administered)
 
 
 def permission(situation: Situation, rights: Rights, action: str, type: str) -> Expression | None:
@@ -82,7 +82,7 @@ def _permission(situation: Situation, rights: Rights, action: str, type: str) ->
     if type not in resource_types().record:
         return None
     space = belongs(type, rights.feeds)
-    written = authored(type, situation.authors)
+    written = authored(type, situation)
     if action == "c":
         return all_of(space, _honest_sender(situation, type))
     if action == "d" or type in structured_types().documents:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Situation:
     """`persons`: the caller as Practitioner and as each PractitionerRole (or Patient,
-    RelatedPerson); `organizations`: for whom they act in this call."""
+    RelatedPerson); `organizations`: for whom they act in this call; `numbers`: the national
+    numbers by which documents may name the caller as author, as (system, value)."""
 
     caller: Caller
     now: datetime
@@ -30,6 +31,7 @@ class Situation:
     settings: AccessSettings = field(default_factory=AccessSettings)
     persons: tuple[Reference, ...] = ()
     organizations: tuple[Reference, ...] = ()
+    numbers: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def moment(self) -> int:
