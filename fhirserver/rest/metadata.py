@@ -11,8 +11,11 @@ from fhirserver.interaction.capabilities import capabilities as capabilities_int
 from fhirserver.model import json
 from fhirserver.operation import OPERATIONS
 from fhirserver.rest.answer import Answer
+from fhirserver.rest.representing import part_of_read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fhirserver.rest.request import Request
 
 _made: dict[tuple[object, ...], tuple[bytes, str]] = {}
@@ -52,8 +55,20 @@ async def capabilities(request: Request) -> Answer:
             _made.clear()
         found = _made[key] = (content, f'W/"{tag}"')
     content, etag = found
+    if (show := part_of_read(request)) is not None:
+        content, etag = _part(found, show, request)
     headers = ((b"etag", etag.encode()),)
     asked = request.header(b"if-none-match")
     if asked is not None and etag in (tag.strip() for tag in asked.split(",")):
         return Answer(304, headers=headers)
     return Answer(200, content, headers=headers)
+
+
+def _part(
+    made: tuple[bytes, str], show: Callable[[bytes], bytes], request: Request
+) -> tuple[bytes, str]:
+    """What `_summary` or `_elements` leave of a statement, which has a tag of its own."""
+    content, etag = made
+    asked = [p for p in request.parameters if p[0] in ("_summary", "_elements")]
+    part = hashlib.blake2b(repr(asked).encode(), digest_size=4).hexdigest()
+    return show(content), f'{etag[:-1]}-{part}"'

@@ -171,6 +171,23 @@ def test_every_resource_type_is_there(rest):
     assert {r["type"] for r in rest["resource"]} == RESOURCE_TYPES
 
 
+def test_statement_in_parts_is_short_and_marked(fhir):
+    full = fhir.get("/metadata")
+    short = fhir.get("/metadata?_summary=true")
+    statement = short.json()
+    assert len(short.content) < len(full.content) / 4
+    assert statement["fhirVersion"] == "4.0.1"
+    assert "searchParam" not in statement["rest"][0]["resource"][0]
+    assert [tag["code"] for tag in statement["meta"]["tag"]] == ["SUBSETTED"]
+    named = fhir.get("/metadata?_elements=software").json()
+    assert "software" in named
+    assert "rest" not in named
+    assert full.headers["etag"] != short.headers["etag"]
+    again = fhir.get("/metadata?_summary=true", headers={"if-none-match": short.headers["etag"]})
+    assert again.status_code == 304
+    outcome_of(fhir.get("/metadata?_summary=perhaps"), 400)
+
+
 def test_statement_is_not_sent_again_unchanged(fhir):
     first = fhir.get("/metadata")
     again = fhir.get("/metadata", headers={"if-none-match": first.headers["etag"]})
