@@ -262,6 +262,51 @@ async def test_a_report_that_a_mail_failed_is_told_to_the_citizen(door):
     assert [n["about"] for n in told] == [[{"reference": f"Communication/{sent['id']}"}]]
 
 
+async def test_a_report_that_a_mail_was_read_is_a_reading_and_no_message(door):
+    camille = await citizen(door)
+    await hand_over(door.port, mail(), DOCTOR, MAILBOX)
+    (got,) = await received(camille)
+    sent = await camille.send(message(**answering(got["id"])))
+
+    def receipt(sender, disposition="displayed"):
+        made = EmailMessage()
+        made["From"] = sender
+        made["To"] = MAILBOX
+        made["Content-Type"] = (
+            'multipart/report; report-type=disposition-notification; boundary="b"'
+        )
+        made.set_payload(
+            "--b\nContent-Type: text/plain\n\nLu\n--b\nContent-Type: "
+            "message/disposition-notification\n\nReporting-UA: x\n"
+            f"Original-Message-ID: <{sent['id']}@patient.mssante.fr>\n"
+            f"Disposition: manual-action/MDN-sent-manually; {disposition}\n\n--b--\n"
+        )
+        return made
+
+    path = f"Communication/{sent['id']}"
+    for report in (receipt("who@pro.mssante.example"), receipt(DOCTOR, "deleted")):
+        assert (await hand_over(door.port, report, "", MAILBOX))[0] == 250
+    assert unread((await camille.get(path)).json()) == [CLAIRE]
+    for envelope in ("", DOCTOR):
+        assert (await hand_over(door.port, receipt(DOCTOR), envelope, MAILBOX))[0] == 250
+    read = (await camille.get(path)).json()
+    assert unread(read) == []
+    (reading,) = extension(read, "read")
+    assert {"url": "reader", "valueReference": {"reference": CLAIRE}} in reading["extension"]
+    assert len(await received(camille)) == 1
+
+
+async def test_who_has_no_part_in_a_thread_does_not_end_it_by_mail(door):
+    camille = await citizen(door)
+    other = "mathieu-lopez@pro.mssante.example"
+    first = mail()
+    await hand_over(door.port, first, DOCTOR, MAILBOX)
+    (got,) = await received(camille)
+    end = mail(sender=other, In_Reply_To=first["Message-ID"], X_MSS_MES="FIN")
+    assert (await hand_over(door.port, end, other, MAILBOX))[0] == 250
+    await camille.send(message(**answering(got["id"])))
+
+
 async def test_a_restart_neither_loses_nor_repeats(tmp_path, monkeypatch):
     monkeypatch.setattr(receiver, "SECONDS", 0.02)
     monkeypatch.setattr(outgoing, "SECONDS", 0.05)

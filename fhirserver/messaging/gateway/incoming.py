@@ -22,8 +22,8 @@ from fhirserver.messaging.gateway.addresses import national_identifier, professi
 from fhirserver.messaging.gateway.mail_in import NotTaken
 from fhirserver.messaging.gateway.xdm import XML, patients
 from fhirserver.messaging.message import pair
-from fhirserver.messaging.thread import stored
-from fhirserver.messaging.writer import Writer, may_feed
+from fhirserver.messaging.thread import has_part, stored
+from fhirserver.messaging.writer import Writer, capacities, may_feed
 from fhirserver.model.version import ABSENT
 from fhirserver.search.expression import Query
 
@@ -84,7 +84,7 @@ async def _message(
     if mail.ends:
         found["extension"] = [{"url": ENDS_THREAD, "valueBoolean": True}]
     found["identifier"] = [{"system": MESSAGE_ID, "value": mail.message_id}]
-    previous = await _followed(ctx, mail, patient, settings)
+    previous = await _followed(ctx, mail, sender, patient, settings)
     if previous:
         root, answered = previous
         found["partOf"] = [{"reference": root}]
@@ -116,9 +116,11 @@ async def _message(
 
 
 async def _followed(
-    ctx: Context, mail: Incoming, patient: str, settings: GatewaySettings
+    ctx: Context, mail: Incoming, sender: str, patient: str, settings: GatewaySettings
 ) -> tuple[str, str] | None:
-    """(first message of the thread, message answered) by what the mail says it follows."""
+    """(first message of the thread, message answered) by what the mail says it follows: in a
+    thread that the sender has part in."""
+    same = await capacities(ctx, sender)
     for reference in mail.references:
         local, _, domain = reference.strip("<>").rpartition("@")
         answered = ""
@@ -133,7 +135,9 @@ async def _followed(
             answered = next((f"Communication/{v.id}" for v in page.versions), "")
         found = await stored(ctx, answered) if answered else None
         if found is not None and found[1].subject == patient and not found[1].is_draft:
-            return found[1].part_of or answered, answered
+            root = found[1].part_of or answered
+            if await has_part(ctx, root, same):
+                return root, answered
     return None
 
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _ZIP = frozenset({"application/zip", "application/x-zip-compressed"})
+#: Who signed the mail, the mail servers of the space of trust have looked at.
+_SIGNATURES = frozenset(
+    {"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pgp-signature"}
+)
 _LOINC = re.compile(r"[0-9]{1,7}-[0-9]")
 _ID = re.compile(r"<[^<>\s]{1,900}>")
 _TEXT = 1_000_000  # FHIR's string ends at 1 MB
@@ -57,10 +61,10 @@ def read(content: bytes, now: datetime) -> Incoming:
     assert isinstance(mail, EmailMessage)
     try:
         senders: tuple[Any, ...] = mail["From"].addresses if mail["From"] else ()
-        subject = str(mail["Subject"] or "").strip()
+        subject = _line(str(mail["Subject"] or ""))
     except (ValueError, IndexError, AttributeError) as error:
         raise NotTaken("its header cannot be read") from error
-    if len(senders) != 1 or "@" not in senders[0].addr_spec:
+    if len(senders) != 1 or len(mail.get_all("From", [])) != 1 or "@" not in senders[0].addr_spec:
         raise NotTaken("From names no single address")
     attached, texts = _parts(mail)
     ids = [*_ids(mail, "In-Reply-To"), *reversed(_ids(mail, "References"))]
@@ -69,7 +73,7 @@ def read(content: bytes, now: datetime) -> Incoming:
         sender=senders[0].addr_spec,
         message_id=own[0] if own else f"<{hashlib.sha256(content).hexdigest()}@without-id>",
         references=tuple(dict.fromkeys(ids)),
-        subject=" ".join(subject.split())[:255],
+        subject=subject[:255],
         text=_plain(texts),
         sent=_date(mail, now),
         ends=_header(mail, "X-MSS-MES").upper() == "FIN",
@@ -92,19 +96,35 @@ def _parts(mail: EmailMessage) -> tuple[list[Attached], list[tuple[str, str]]]:
         if part.is_multipart():
             continue
         content_type = part.get_content_type()
-        name = part.get_filename() or ""
+        name = _line(part.get_filename() or "")
+        decoded = part.get_payload(decode=True)
+        data = decoded if isinstance(decoded, bytes) else b""
         if content_type in ("text/plain", "text/html") and not name:
-            try:
-                texts.append((content_type, str(part.get_content())))
-            except (LookupError, ValueError) as error:
-                raise NotTaken("its text cannot be read") from error
-            continue
-        data = part.get_payload(decode=True)
-        attached += _attached(name, content_type, data if isinstance(data, bytes) else b"")
+            texts.append((content_type, _text(part, data)))
+        elif content_type not in _SIGNATURES:
+            attached += _attached(name, content_type, data)
     together = sum(len(each.data) for each in attached)
     if together > rules().bytes_together:
         raise NotTaken(f"what is attached has more than {rules().bytes_together} bytes")
     return attached, texts
+
+
+def _text(part: EmailMessage, data: bytes) -> str:
+    """The text of a part by the charset it names; where that is wrong or none, by the two that
+    mail is written in."""
+    for charset in (str(part.get_content_charset("utf-8")), "utf-8", "cp1252"):
+        try:
+            text = data.decode(charset)
+            text.encode()  # a charset of Python's own can give what is no text
+        except (LookupError, ValueError):
+            continue
+        return text
+    raise NotTaken("its text cannot be read")
+
+
+def _line(text: str) -> str:
+    """In one line, without characters that cannot be seen."""
+    return "".join(each for each in " ".join(text.split()) if each.isprintable())
 
 
 def _attached(name: str, content_type: str, data: bytes) -> list[Attached]:

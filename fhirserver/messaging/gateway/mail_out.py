@@ -7,6 +7,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, formataddr
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.access.notice.sender import is_address
 from fhirserver.messaging.gateway.addresses import (
     OFFICIAL,
     mailbox_of,
@@ -40,7 +41,7 @@ async def mail_of(
     mail = EmailMessage()
     mail["From"] = formataddr((await _name(ctx, message.subject), f"{ins}@{settings.domain}"))
     boxes = [await mailbox_of(ctx, each) for each in message.recipients]
-    mail["To"] = ", ".join(dict.fromkeys(box for box in boxes if box))
+    mail["To"] = ", ".join(dict.fromkeys(box for box in boxes if box and is_address(box)))
     mail["Subject"] = await _subject(ctx, message)
     mail["Date"] = format_datetime(_moment(message.sent, ctx))
     mail["Message-ID"] = f"<{id}@{settings.domain}>"
@@ -64,7 +65,7 @@ async def mail_of(
 def _attach(mail: EmailMessage, attachment: dict[str, Any]) -> None:
     main, _, sub = str(attachment.get("contentType") or "").partition(";")[0].partition("/")
     data = base64.b64decode("".join(str(attachment["data"]).split()))
-    name = " ".join(str(attachment.get("title") or "document").split())
+    name = " ".join(str(attachment.get("title") or "document").replace("/", "-").split())
     mail.add_attachment(data, maintype=main.strip() or "application",
                         subtype=sub.strip() or "octet-stream", filename=name)  # fmt: skip
 
@@ -75,6 +76,8 @@ async def _text(ctx: Context, message: Message) -> str:
         for payload in message.resource.get("payload") or []
         if payload.get("contentString")
     ]
+    if any(payload.get("contentReference") for payload in message.resource.get("payload") or []):
+        texts.append("(Ce message renvoie à un document de l'espace de santé du patient.)")
     if kind(message.sender) == "RelatedPerson":
         texts.insert(
             0,
@@ -111,7 +114,7 @@ async def _name(ctx: Context, reference: str) -> str:
             return " ".join(str(name["text"]).split())
         parts = [*(name.get("given") or [])[:1], name.get("family") or ""]
         if any(parts):
-            return " ".join(part for part in parts if part)
+            return " ".join(" ".join(parts).split())
     return ""
 
 

@@ -1,9 +1,10 @@
 """What citizens write to professionals who have an MSSanté address goes out as mail.
 
 Each mail is a Task (focus the message, owner the recipient), made once by following the messages:
-requested, then completed or failed. A failed attempt is repeated after a growing while, for about
-three days; what a mail server refuses for good fails at once, and the citizen is told. A crash
-between sending and noting it sends the mail again under the same Message-ID.
+requested, then in-progress while a process hands it over, then completed, failed or cancelled. A
+failed attempt is repeated after a growing while, for about three days; what a mail server refuses
+for good fails at once, and the citizen is told. What a process has begun no other one sends; a
+crash between sending and noting it sends the mail again, later, under the same Message-ID.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ FIRST_PAUSE = 60  # seconds; doubled at each failure
 LONGEST_PAUSE = 6 * 3600
 ATTEMPTS = 20
 _OLD = timedelta(days=1)
+BEGUN_SECONDS = 900  # after so long a process that began has ended
 _MOST = 100  # mails of one round
 _UNDELIVERED = (
     "Un de vos messages n'a pas pu être remis. (One of your messages could not be delivered.)"
@@ -106,7 +108,9 @@ async def _enqueue_one(ctx: Context, version: Version) -> None:
 
 async def send_due(ctx: Context, settings: GatewaySettings, sender: SmtpSender) -> None:
     """Try each mail whose time has come, the longest unchanged first."""
-    waiting = all_of(token("status", "requested"), token("code", DELIVERY, system=CODES))
+    waiting = all_of(
+        token("status", "requested", "in-progress"), token("code", DELIVERY, system=CODES)
+    )
     order = (Sort("_lastUpdated", Kind.DATE),)
     cursor = None
     tried = 0
@@ -130,10 +134,15 @@ async def _try(
     task: dict[str, Any],
 ) -> None:
     focus = str(task["focus"]["reference"])
+    found = await stored(ctx, focus)
+    if found is None or not found[1].is_sent:  # its sender has withdrawn it
+        await _note(ctx, version, {**task, "status": "cancelled"})
+        return
+    begun = await _note(ctx, version, {**task, "status": "in-progress"})
+    if begun is None:
+        return
+    version = begun
     try:
-        found = await stored(ctx, focus)
-        if found is None or not found[1].is_sent:
-            raise NotSendable("the message is not there any more")
         address = await mailbox_of(ctx, str(task["owner"]["reference"]))
         if address is None or not is_address(address):
             raise NotSendable("the recipient has no address any more")
@@ -148,12 +157,16 @@ async def _try(
             await _again(ctx, version, task)
     except OSError:
         await _again(ctx, version, task)
+    except Exception as error:  # one mail that cannot be made does not hold up the others
+        await _failed(ctx, version, task, f"no mail can be made of it: {type(error).__name__}")
     else:
         await _note(ctx, version, {**task, "status": "completed"})
 
 
 def _is_final(error: smtplib.SMTPException) -> bool:
     """Refused for this mail or address, not for now: 5xx."""
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return True
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = [code for code, _ in error.recipients.values()]
         return bool(codes) and all(500 <= code < 600 for code in codes)
@@ -170,6 +183,9 @@ def _attempts(task: dict[str, Any]) -> int:
 
 
 def _due(ctx: Context, task: dict[str, Any]) -> bool:
+    if task.get("status") == "in-progress":
+        begun = interval(str(task["lastModified"]))[0]
+        return begun + BEGUN_SECONDS * 1_000_000 <= microseconds(ctx.clock())
     begin = ((task.get("restriction") or {}).get("period") or {}).get("start")
     return begin is None or interval(begin)[0] <= microseconds(ctx.clock())
 
@@ -183,6 +199,7 @@ async def _again(ctx: Context, version: Version, task: dict[str, Any]) -> None:
     start = instant(microseconds(ctx.clock() + timedelta(seconds=pause)) // 1000 * 1000)
     changed = {
         **task,
+        "status": "requested",
         "restriction": {"period": {"start": start}},
         "output": [{"type": {"text": "attempts"}, "valuePositiveInt": number}],
     }
@@ -195,13 +212,15 @@ async def _failed(ctx: Context, version: Version, task: dict[str, Any], reason: 
     await _note(ctx, version, {**task, "status": "failed", "statusReason": {"text": reason}})
 
 
-async def _note(ctx: Context, version: Version, task: dict[str, Any]) -> None:
+async def _note(ctx: Context, version: Version, task: dict[str, Any]) -> Version | None:
+    """The Task as it is now; None when another process was faster."""
     kept = {name: value for name, value in task.items() if name not in ("id", "meta")}
     kept["lastModified"] = instant(microseconds(ctx.clock()) // 1000 * 1000)
     try:
-        await commit(ctx, [Draft("PUT", "Task", version.id, kept, version.version)])
+        (written,) = await commit(ctx, [Draft("PUT", "Task", version.id, kept, version.version)])
     except VersionConflict:
-        _log.warning("delivery noted by another process", task=version.id)
+        return None
+    return written
 
 
 async def tell_undelivered(ctx: Context, focus: str) -> None:

@@ -107,7 +107,8 @@ class Handler:
         content = envelope.content
         if not isinstance(content, bytes):
             return "554 5.6.0 This is no mail"
-        if envelope.mail_from in ("", "<>"):  # RFC 5321, 4.5.5
+        # RFC 5321, 4.5.5; a report in another envelope is one all the same.
+        if envelope.mail_from in ("", "<>") or reports.is_report(content):
             return await self._report(content, envelope.rcpt_tos)
         try:
             mail = await asyncio.to_thread(read, content, self._ctx.clock())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -71,6 +72,43 @@ def test_of_html_the_words_are_kept():
     assert read(bytes(both), NOW).text == "clair"
 
 
+@pytest.mark.parametrize(
+    ("charset", "content"),
+    [
+        ("utf-8", "Été".encode()),
+        ("iso-8859-1", "Été".encode("latin-1")),
+        ("utf-8", "Été".encode("cp1252")),  # it says one thing and is another
+        ("none", "Été".encode("cp1252")),
+        ("us-ascii", "Été".encode()),
+        ("hex", "Été".encode()),
+        ("utf-16", "Été".encode("utf-16")),
+    ],
+)
+def test_the_text_is_read_by_its_charset_or_by_its_bytes(charset, content):
+    encoded = base64.b64encode(content)
+    head = f"From: a@x.example\nContent-Type: text/plain; charset={charset}\n"
+    whole = head.encode() + b"Content-Transfer-Encoding: base64\n\n" + encoded
+    assert read(whole, NOW).text == "Été"
+
+
+def test_header_and_names_are_one_line():
+    head = (
+        "From: a@x.example\nSubject: =?utf-8?Q?a=0D=0ABcc:_b=00?=\nContent-Type: application/pdf\n"
+    )
+    name = "Content-Disposition: attachment; filename*=utf-8''a%0D%0Ab%E2%80%AE.pdf\n\n"
+    found = read(f"{head}{name}%PDF-1.7".encode(), NOW)
+    assert found.subject == "a Bcc: b"
+    assert found.attached[0].title == "a b.pdf"
+
+
+def test_a_signature_is_no_attachment():
+    made = mail()
+    made.add_attachment(
+        b"x", maintype="application", subtype="pkcs7-signature", filename="smime.p7s"
+    )
+    assert read(bytes(made), NOW).attached == ()
+
+
 def with_file(data, name, type="application/octet-stream"):
     made = mail()
     made.add_attachment(
@@ -94,7 +132,8 @@ def test_attachments_are_what_their_bytes_are():
         with_file(b"MZ", "a.pdf"),
         with_file(b"PK\x03\x04", "IHE_XDM.zip", "application/zip"),
         with_file(b"%PDF-1.7" + b"0" * 5_000_000, "a.pdf", "application/pdf"),
-        b"From: a@x.example\nContent-Type: text/plain; charset=none\n\n\xff",
+        b"From: a@x.example\nContent-Type: text/plain; charset=none\n\n\x81",
+        b"From: a@x.example\nFrom: b@x.example\n\nx",
         b"",
     ],
 )
