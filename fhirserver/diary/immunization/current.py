@@ -7,9 +7,11 @@ address and death, Conditions, allergies, and the Observations the calendar look
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.diary.days import look_at_days
+from fhirserver.diary.holding import holds
 from fhirserver.diary.immunization.assess import assess
 from fhirserver.diary.immunization.codes import (
     INDICATION,
@@ -114,11 +116,13 @@ async def patients_told(ctx: Context, versions: Sequence[Version]) -> set[str]:
 def _looked_at(version: Version) -> bool:
     if version.type != "Observation":
         return False
-    content = version.content or b""
-    # Most Observations are passed over without being read.
-    return INDICATION.encode() in content or any(
-        f'"{code}"'.encode() in content for code in observation_codes()
-    )
+    return holds(version.content or b"", _codes())
+
+
+@cache
+def _codes() -> frozenset[bytes]:
+    """What stands in an Observation that is read."""
+    return frozenset(text.encode() for text in (INDICATION, *observation_codes()))
 
 
 async def _told_something(ctx: Context, version: Version) -> bool:

@@ -3,9 +3,11 @@ after what tells who the person is."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from fhirserver.diary.days import look_at_days
+from fhirserver.diary.holding import holds
 from fhirserver.diary.immunization.current import patients_told
 from fhirserver.diary.immunization.person import observation_codes
 from fhirserver.diary.kept import bring_current, guard, keep, patients_of
@@ -73,7 +75,9 @@ def _looked_at(version: Version) -> bool:
         return version.type in FOLLOWED and version.type != "Patient"
     if version.type not in TYPES:
         return False
-    content = version.content
-    return any(text in content for text in programme().texts) or any(
-        f'"{code}"'.encode() in content for code in observation_codes()
-    )
+    return holds(version.content, _codes())
+
+
+@cache
+def _codes() -> frozenset[bytes]:
+    return programme().codes | {code.encode() for code in observation_codes()}

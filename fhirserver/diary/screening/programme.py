@@ -65,7 +65,7 @@ class Item:
 @dataclass(frozen=True, slots=True)
 class Programme:
     """`tests`: each (system, code) with the tests it stands for; `formats` those of documents;
-    `texts`: one of these stands in whatever can close an item, or end it."""
+    `codes`: one of these stands in whatever can close an item, or end it."""
 
     url: str
     version: str
@@ -75,7 +75,7 @@ class Programme:
     formats: Mapping[str, tuple[str, ...]]
     results: Results
     items: tuple[Item, ...]
-    texts: frozenset[bytes]
+    codes: frozenset[bytes]
 
     @property
     def ruleset(self) -> str:
@@ -108,7 +108,7 @@ def programme() -> Programme:
         formats,
         results(table),
         items,
-        frozenset(f'"{code}"'.encode() for code in codes),
+        frozenset(code.encode() for code in codes),
     )
 
 

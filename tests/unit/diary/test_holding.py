@@ -1,0 +1,26 @@
+"""Resources that hold a code are told from those that do not without being parsed."""
+
+from __future__ import annotations
+
+import pytest
+
+from fhirserver.diary.holding import holds
+
+
+@pytest.mark.parametrize(
+    ("content", "held"),
+    [
+        (b'{"code":"C50"}', True),
+        (b'{"code" : "C50"}', True),
+        (b'{"C50":1}', True),
+        (b'{"code":"C500"}', False),
+        (b'{"code":"xC50"}', False),
+        (b'{"code":"C5 0"}', False),
+        (b'{"text":"said \\"C5\\"", "code":"C50"}', True),
+        (b'{"text":"ends in \\\\","code":"C50"}', True),
+        (b"{}", False),
+        (b"", False),
+    ],
+)
+def test_a_whole_string_is_found(content, held):
+    assert holds(content, frozenset({b"C50", b"stool"})) is held
