@@ -54,6 +54,7 @@ def demo(
             raise Failure(f"The folder {folder} cannot be used: {error.strerror}") from None
         database = f"sqlite:///{folder.resolve() / 'demo.db'}"
         count = asyncio.run(_load_samples(database))
+        free = free_port(free)  # that took seconds; another demo may have started meanwhile
         chosen = settings(
             host=HOST,
             port=free,
