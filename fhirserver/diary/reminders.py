@@ -21,6 +21,7 @@ from fhirserver.access.notice.notice import (
 )
 from fhirserver.diary.labelled import is_secret
 from fhirserver.diary.screening.care_plan import ITEM, PLAN_IDENTIFIER
+from fhirserver.diary.space import holder_of_open_space
 from fhirserver.interaction.service import Job, follow
 from fhirserver.model.dates import instant, interval, microseconds
 from fhirserver.model.json import decode_stored
@@ -157,12 +158,10 @@ async def _is_current(ctx: Context, version: Version) -> bool:
 
 
 async def _has_open_space(ctx: Context, patient: str) -> bool:
-    version = await ctx.store.read("Patient", patient)
-    if version is None or version.content is None:
+    holder = await holder_of_open_space(ctx, patient)
+    if holder is None:
         return False
-    resource = decode_stored(version.content)
-    dead = resource.get("deceasedBoolean") is True or "deceasedDateTime" in resource
-    return resource.get("active") is not False and not dead
+    return holder.get("deceasedBoolean") is not True and "deceasedDateTime" not in holder
 
 
 async def _appointments(ctx: Context, now: datetime, step: Any) -> None:

@@ -31,6 +31,7 @@ def router(context: Callable[[], Context | None], permitted: Permitted) -> APIRo
     """`context`: the server's, None while it is not ready. `permitted`: the same for a caller."""
     made = APIRouter()
 
+    @made.head("/calendar/{secret}.ics")
     @made.get("/calendar/{secret}.ics")
     async def calendar(secret: str, request: Request) -> Response:
         ctx = context()

@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from fhirserver.interaction.delete import delete
 from fhirserver.interaction.search import search
 from fhirserver.interaction.update import update
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -159,6 +161,15 @@ async def test_nobody_is_reminded_in_a_space_that_is_not_there(world):
         {"resourceType": "Patient", "id": "d", "active": True, "deceasedDateTime": "2026-11-01"}
     )
     await world.put(appointment(NOW + timedelta(hours=20), "c", patient="d"))
+    await world.remind()
+    assert await world.told() == []
+
+
+async def test_nobody_is_reminded_in_a_space_that_its_citizen_has_closed(world):
+    lines = (EXAMPLES / "choices.ndjson").read_text().splitlines()
+    closing = next(c for c in map(json.loads, lines) if c["id"] == "choice-close-space")
+    await world.put({**closing, "patient": {"reference": "Patient/p"}})
+    await world.put(appointment(NOW + timedelta(hours=20)))
     await world.remind()
     assert await world.told() == []
 

@@ -105,6 +105,27 @@ def test_free_times_are_found_as_proposed_appointments(client, agenda):
     assert on_schedule["total"] == 3
 
 
+def test_what_is_wanted_is_found_by_the_slot_or_else_by_its_agenda(client, agenda):
+    def code(value):
+        return [{"coding": [{"system": "urn:test", "code": value}]}]
+
+    kept = client.get(f"Schedule/{agenda}").json()
+    kept |= {"specialty": code("general"), "serviceType": code("visit")}
+    assert client.put(f"Schedule/{agenda}", json=kept).status_code == 200
+    slot = client.get(f"Slot/{agenda}-1").json()
+    slot |= {"specialty": code("heart"), "serviceType": code("echo")}
+    assert client.put(f"Slot/{agenda}-1", json=slot).status_code == 200
+    for asked, found in (
+        ({"specialty": "urn:test|general"}, [at(0), at(40)]),
+        ({"specialty": "heart"}, [at(20)]),
+        ({"specialty": 'none" or status eq "free'}, []),
+        ({"visit-type": "urn:test|visit"}, [at(0), at(40)]),
+        ({"visit-type": "visit,echo"}, [at(0), at(20), at(40)]),
+        ({"visit-type": "visit", "specialty": "heart"}, []),
+    ):
+        assert [each["start"] for each in find(client, agenda, **asked)] == found, asked
+
+
 def test_what_is_booked_is_not_found_and_comes_back_when_cancelled(client, agenda):
     made = client.post("Appointment", json=appointment(agenda)).json()
     assert status_of_slot(client, agenda) == "busy"
@@ -273,3 +294,7 @@ def test_hold_and_book_say_what_they_cannot_do(client, parameters, status):
 
 def test_nobody_books_without_saying_for_whom(client, agenda):
     outcome_of(client.post(f"Slot/{agenda}-0/$book", json=of()), 400)
+    nobody = of(("patient-reference", "Patient/nobody-there"))
+    for operation in ("hold", "book"):
+        outcome_of(client.post(f"Slot/{agenda}-0/${operation}", json=nobody), 404)
+    assert status_of_slot(client, agenda) == "free"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import smart_browser
+from access_door import choice
 from icalendar import Calendar
 from messaging_people import citizen, professional
 from over_http import FHIR_JSON
@@ -137,6 +138,16 @@ async def test_a_closed_space_has_no_calendar(door):
     assert (await fetch(door, url)).status_code == 404
 
 
+async def test_a_space_that_its_citizen_has_closed_has_no_calendar_until_it_is_open_again(door):
+    camille = await citizen(door)
+    url = await address_of(camille)
+    closing = {**choice("choice-close-space"), "patient": {"reference": CAMILLE}}
+    await door.put(closing)
+    assert (await fetch(door, url)).status_code == 404
+    await door.put({**closing, "status": "inactive"})
+    assert (await fetch(door, url)).status_code == 200
+
+
 def test_without_access_control_the_feed_works_too(server):
     with httpx.Client(base_url=server.base_url, headers=FHIR_JSON, timeout=30) as client:
         name = f"feed{datetime.now(UTC):%H%M%S%f}"
@@ -147,3 +158,5 @@ def test_without_access_control_the_feed_works_too(server):
         found = client.get(answer.json()["parameter"][0]["valueUrl"])
         assert found.status_code == 200
         assert f"UID:{name}@" in found.text
+        asked = client.head(answer.json()["parameter"][0]["valueUrl"])
+        assert (asked.status_code, asked.content) == (200, b"")

@@ -8,6 +8,7 @@ or book one slot at the same moment, one gets it (`behaviour.py`).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -74,9 +75,10 @@ async def find(ctx: Context, wanted: Wanted) -> list[Json]:
         parameters.append(("schedule.actor", ",".join(wanted.actors)))
     if wanted.schedules:
         parameters.append(("schedule", ",".join(wanted.schedules)))
-    parameters += [("specialty", token) for token in wanted.specialties]
+    # What a slot does not say of itself, its agenda says for it.
+    parameters += [("_filter", _either("specialty", (token,))) for token in wanted.specialties]
     if wanted.visit_types:
-        parameters.append(("service-type", ",".join(wanted.visit_types)))
+        parameters.append(("_filter", _either("service-type", wanted.visit_types)))
     result = await search(ctx, ("Slot",), parameters, strict=True)
     schedules = {(v.type, v.id): decode_stored(v.content or b"{}") for v in result.included}
     found = []
@@ -86,6 +88,15 @@ async def find(ctx: Context, wanted: Wanted) -> list[Json]:
             named = identity(slot.get("schedule"), ctx.local_bases)
             found.append(_proposed(slot, named and schedules.get(named), wanted.patient))
     return found
+
+
+def _either(name: str, tokens: Sequence[str]) -> str:
+    """A filter: one of the tokens is said of the slot or, when it says none, of its schedule."""
+    values = [json.dumps(token, ensure_ascii=False) for token in tokens]
+    own, general = (
+        " or ".join(f"{path} eq {value}" for value in values) for path in (name, f"schedule.{name}")
+    )
+    return f"({own}) or ({name} pr false and ({general}))"
 
 
 async def hold(ctx: Context, reference: str, patient: str) -> Version:
@@ -138,6 +149,8 @@ async def _book_given(ctx: Context, given: Json, patient: str) -> Version:
                 ),
             )
         )
+    if patient:
+        await _check_known(ctx, patient)
     for slot in slots.slots_of(ctx, given):
         await _slot(ctx, f"Slot/{slot}")
     made = _accepted(_with_patient({**given, "status": "booked"}, patient))
@@ -148,6 +161,7 @@ async def _book_given(ctx: Context, given: Json, patient: str) -> Version:
 async def _stored(ctx: Context, slot: Json, patient: str, status: str) -> Version:
     if not patient:
         raise Invalid("patient-reference is needed: for whom is the appointment?", code="required")
+    await _check_known(ctx, patient)
     schedule = None
     named = identity(slot.get("schedule"), ctx.local_bases, "Schedule")
     if named is not None:
@@ -159,6 +173,15 @@ async def _stored(ctx: Context, slot: Json, patient: str, status: str) -> Versio
     made["created"] = instant(microseconds(ctx.clock()))
     made = _until(ctx, made) if status == "pending" else _accepted(made)
     return (await create(ctx, "Appointment", made)).version
+
+
+async def _check_known(ctx: Context, patient: str) -> None:
+    """Refuse to take a slot for nobody. With access control the write itself is refused, and in the
+    same way as for a space that is closed to the caller."""
+    if ctx.caller.role is Role.OPEN:
+        version = await ctx.store.read("Patient", patient.removeprefix("Patient/"))
+        if version is None or version.deleted:
+            raise NotFound(f"{patient} is not known.")
 
 
 async def _known(ctx: Context, reference: str) -> Version | None:

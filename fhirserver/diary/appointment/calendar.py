@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.diary.space import holder_of_open_space
 from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import attempts, commit
 from fhirserver.model.dates import instant, interval, microseconds
@@ -82,11 +83,7 @@ async def patient_of_feed(ctx: Context, secret: str) -> str | None:
         return None
     reference = decode_stored(found[0].content or b"{}").get("subject", {}).get("reference", "")
     patient: str = reference.removeprefix("Patient/")
-    version = await ctx.as_server.store.read("Patient", patient)
-    if version is None or version.content is None:
-        return None
-    active = decode_stored(version.content).get("active") is not False
-    return patient if active else None
+    return patient if await holder_of_open_space(ctx, patient) is not None else None
 
 
 async def appointments(ctx: Context, patient: str) -> list[Version]:
@@ -120,6 +117,8 @@ def written(versions: Sequence[Version], host: str) -> bytes:
         event.add("dtstart", _moment(interval(start)[0]))
         if isinstance(resource.get("end"), str):
             event.add("dtend", _moment(interval(resource["end"])[0]))
+        elif isinstance(minutes := resource.get("minutesDuration"), int):
+            event.add("duration", timedelta(minutes=minutes))
         event.add("status", _STATUS[str(resource.get("status"))])
         event.add("summary", _summary(resource))
         event.add("class", "PRIVATE")
