@@ -84,6 +84,8 @@ async def _enqueue_one(ctx: Context, version: Version) -> None:
     message = message_of(decode_stored(version.content), ctx.local_bases)
     if not (message.is_sent and message.by_citizen and message.links_citizens):
         return
+    if _was_long_sent(message.sent, version.updated):
+        return
     for recipient in message.recipients:
         if kind(recipient) not in PROFESSIONALS or await mailbox_of(ctx, recipient) is None:
             continue
@@ -104,6 +106,14 @@ async def _enqueue_one(ctx: Context, version: Version) -> None:
             await commit(ctx, [Draft("PUT", "Task", id, task, ABSENT)])
         except VersionConflict:
             continue  # made before
+
+
+def _was_long_sent(sent: str, stored: int) -> bool:
+    """A conversation that is loaded as it was does not go out anew."""
+    try:
+        return interval(sent)[1] < stored - _OLD // timedelta(microseconds=1)
+    except ValueError:
+        return False
 
 
 async def send_due(ctx: Context, settings: GatewaySettings, sender: SmtpSender) -> None:

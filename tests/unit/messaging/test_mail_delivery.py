@@ -64,7 +64,7 @@ async def write(ctx, id, **changed):
         "id": id,
         "status": "completed",
         "subject": {"reference": "Patient/p"},
-        "sent": "2026-11-24T10:00:00Z",
+        "sent": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipient": [{"reference": "Practitioner/d"}],
         "sender": {"reference": "Patient/p"},
         "payload": [{"contentString": "Bonjour"}],
@@ -131,3 +131,12 @@ async def test_what_was_withdrawn_before_does_not_go_out_and_nobody_is_told(ctx)
     await write(ctx, "m", status="entered-in-error")
     await outgoing.send_due(ctx, SETTINGS, sender)
     assert (sender.mails, await tasks(ctx), await notices(ctx)) == ([], ["cancelled"], 0)
+
+
+async def test_a_conversation_of_long_ago_that_is_loaded_does_not_go_out(ctx):
+    before = datetime.now(UTC) - timedelta(days=2)
+    await outgoing.enqueue(ctx)  # the gateway is there already
+    await write(ctx, "m1", sent=before.isoformat(timespec="seconds"))
+    await write(ctx, "m2")
+    await outgoing.enqueue(ctx)
+    assert await tasks(ctx) == ["requested"]
