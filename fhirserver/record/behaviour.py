@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from fhirserver.access.decision.build import refers
 from fhirserver.errors import Issue, MethodNotAllowed
 from fhirserver.interaction.write import commit
+from fhirserver.record import unique_id
 from fhirserver.record.content import decoded
+from fhirserver.record.french import claims_profile, identities
 from fhirserver.record.mending import complete
 from fhirserver.record.publication import publish
 from fhirserver.record.revision import revise
@@ -58,6 +60,9 @@ class RecordBehaviour:
             else:
                 view.drafts[number] = await self._revised(view, view.drafts[number])
         await check_set(view, documents)
+        for number, draft in enumerate(view.drafts):
+            if draft.type == "List" and not draft.server and created(draft):
+                view.drafts[number] = await self._sole_list(view, draft, bool(documents))
         if view.added and not ctx.store.capabilities.transactions:
             # One change at a time: contents first, so that no document is without. A Binary whose
             # document is then refused is swept (`mending.py`).
@@ -72,6 +77,14 @@ class RecordBehaviour:
         for version in versions:
             if version.type == "DocumentReference":
                 await complete(ctx.as_server, version)
+
+    async def _sole_list(self, view: View, draft: Draft, with_documents: bool) -> Draft:
+        assert draft.resource is not None
+        bound = with_documents or claims_profile(draft.resource)
+        if bound or identities(await view.patient(draft.resource)):
+            selects = await unique_id.of_list(view, draft)
+            return replace(draft, selects=(*draft.selects, *selects))
+        return draft
 
     async def _revised(self, view: View, draft: Draft) -> Draft:
         version = await view.stored((draft.type, draft.id))

@@ -16,15 +16,12 @@ from uuid import uuid4
 
 from fhirserver.access.caller import Role
 from fhirserver.access.decision.codes import INS
-from fhirserver.access.store import Selects
-from fhirserver.errors import Conflict, Issue
 from fhirserver.interaction.context import Draft
 from fhirserver.model.version import ABSENT
-from fhirserver.record import content_type, french, metadata, replacement
+from fhirserver.record import content_type, french, metadata, replacement, unique_id
 from fhirserver.record.content import check, decoded, examined, refusal
 from fhirserver.record.names import URI
 from fhirserver.record.submission import derived_set
-from fhirserver.search.expression import Both, Compare, Kind, Match, Query
 
 if TYPE_CHECKING:
     from fhirserver.record.antivirus import Antivirus
@@ -66,7 +63,7 @@ async def publish(
     selects = [
         *draft.selects,
         *await replacement.replace_others(view, draft, resource),
-        *await _unique(view, draft, resource),
+        *await unique_id.of_document(view, draft, resource),
     ]
     draft = replace(draft, resource=resource, selects=tuple(selects))
     if inside and view.ctx.store.capabilities.transactions:
@@ -154,42 +151,4 @@ async def _check_patient(view: View, document: Resource, header: Header, place: 
         "The document is about another patient (INS) than DocumentReference.subject.",
         f"DocumentReference.content[{place}].attachment",
         "business-rule",
-    )
-
-
-async def _unique(view: View, draft: Draft, document: Resource) -> tuple[Selects, ...]:
-    """Of many who publish under one unique id at once, one does."""
-    identifier = document.get("masterIdentifier", {})
-    system, value = str(identifier.get("system", "")), identifier.get("value")
-    if not value:
-        return ()
-    for other in view.drafts:
-        mine = {} if other.resource is None else other.resource.get("masterIdentifier", {})
-        if (
-            other.type == "DocumentReference"
-            and other.id != draft.id
-            and (str(mine.get("system", "")), mine.get("value")) == (system, value)
-            and other.expect == ABSENT
-        ):
-            raise _duplicate(value)
-    both = Both((Compare("system", "eq", system), Compare("code", "eq", str(value))))
-    query = Query(("DocumentReference",), Match("unique-id", Kind.TOKEN, both))
-    if await view.ctx.as_server.store.count(query, 1):
-        raise _duplicate(value)
-    return (Selects(query, frozenset(), server=True),)
-
-
-def _duplicate(value: Any) -> Conflict:
-    """XDSDuplicateUniqueIdInRegistry of IHE ITI TF-3 4.2.4.1; 409 as the state of the server is
-    in the way, not the form of the document."""
-    return Conflict(
-        issues=(
-            Issue(
-                "error",
-                "duplicate",
-                f"A document with the unique id {str(value)[:200]} is known already "
-                "(XDSDuplicateUniqueIdInRegistry).",
-                ("DocumentReference.masterIdentifier",),
-            ),
-        )
     )

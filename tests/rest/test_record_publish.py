@@ -311,6 +311,49 @@ def test_a_set_replaces_with_a_patch_or_without(fhir, patient, transactions):
         assert (after["status"], after["meta"]["versionId"]) == ("superseded", "2")
 
 
+def test_one_unique_id_is_one_set(fhir, patient, transactions):
+    """XDSDuplicateUniqueIdInRegistry for SubmissionSets and folders, as for documents."""
+    sole = {"identifier": [{"use": "official", **samples.unique()}]}
+    usual = {"identifier": [{"use": "usual", **samples.unique()}]}
+
+    def bundle(of_set, of_folder):
+        made, binary = samples.carried(patient)
+        bundle = samples.submission(patient, made, binaries=[binary], sets=of_set)
+        folder = bundle_folder(patient, bundle_url(bundle))
+        folder["resource"] |= of_folder
+        return bundle | {"entry": [*bundle["entry"], folder]}
+
+    # A set and a folder are different things, and an entryUUID is no unique id.
+    for sets, folders, status in (
+        (sole, sole, 200),
+        (sole, usual, 409),
+        (usual, sole, 409),
+        (usual, usual, 200),
+    ):
+        answer = fhir.post("/", json=bundle(sets, folders))
+        assert answer.status_code == status, answer.text
+        if status == 409:
+            (issue,) = outcome_of(answer, 409)["issue"]
+            assert (issue["code"], issue["expression"]) == ("duplicate", ["List.identifier"])
+    found = fhir.get("/List", params={"patient": patient, "code": "submissionset"}).json()
+    assert len(found["entry"]) == 2
+    twice = bundle(usual, {"identifier": [{"use": "official", **samples.unique()}]})
+    twice["entry"].append(twice["entry"][-1] | {"fullUrl": f"urn:uuid:{uuid.uuid4()}"})
+    outcome_of(fhir.post("/", json=twice), 409)
+
+
+async def test_one_set_is_made_of_many_at_once(server, patient, transactions):
+    sole = {"identifier": [{"use": "official", **samples.unique()}]}
+
+    def bundle():
+        made, binary = samples.carried(patient)
+        return samples.submission(patient, made, binaries=[binary], sets=sole)
+
+    async with httpx.AsyncClient(base_url=server.base_url, timeout=60) as client:
+        answers = await asyncio.gather(*(client.post("/", json=bundle()) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 5
+
+
 def test_a_set_is_refused_in_words_where_there_are_no_transactions(fhir, patient, server):
     rest = fhir.get("/metadata").json()["rest"][0]
     if "transaction" in {each["code"] for each in rest.get("interaction", [])}:
