@@ -29,6 +29,9 @@ def limits_of(settings: Settings) -> Limits:
         max_count=settings.max_count,
         includes=settings.max_includes,
         bundle_entries=settings.max_bundle_entries,
+        # Whom rules of access bind is told so anyway (`access/permit.py`); this is for the
+        # CapabilityStatement, which says what callers may do.
+        update_create=settings.auth == "off" or settings.access_client_ids,
         smallest_count=settings.smallest_count,
     )
 

@@ -41,6 +41,14 @@ _BUSY = frozenset({429, 502, 503, 504})
 _HEADERS = {"content-type": "application/fhir+json", "accept": "application/fhir+json"}
 
 
+#: Said when the server has refused something and lets nobody choose an id.
+OWN_IDS = (
+    "The server gives all ids itself (updateCreate is false in its CapabilityStatement), but what is "
+    "loaded keeps its ids, so that it can be loaded again. Start the server with "
+    "--access-client-ids while you load, or load into its database."
+)
+
+
 class ServerAway(Exception):
     """The server does not answer, or not as a FHIR server."""
 
@@ -70,6 +78,7 @@ class ServerLoad:
         self._slots = asyncio.Semaphore(concurrency)
         self._transport = transport
         self._look_first = True  # until something is not there yet
+        self._own_ids = False  # whether the server lets nobody choose an id
 
     async def run(self, files: Sequence[Path], total: int) -> Report:
         meter = Meter()
@@ -104,12 +113,16 @@ class ServerLoad:
                 for group in groups(pending):
                     await self._start(tasks, "batch", group, meter.done)
         self._progress(meter.done, self.report.accepted)
+        if self._own_ids and self.report.refused:
+            self.report.notes.append(OWN_IDS)
         return self.report
 
     async def _greet(self) -> None:
         try:
             answer = await self._client.get(f"{self._url}/metadata")
-            known = answer.status_code == 200 and answer.json().get("fhirVersion") == "4.0.1"
+            statement = answer.json()
+            known = answer.status_code == 200 and statement.get("fhirVersion") == "4.0.1"
+            self._own_ids = known and _gives_ids(statement)
         except httpx.HTTPError as error:
             raise ServerAway(f"{self._url} does not answer: {said_of(error)}") from None
         except (ValueError, AttributeError):
@@ -326,3 +339,8 @@ class ServerLoad:
             if re.fullmatch(r"\d{1,3}", wait):
                 await asyncio.sleep(min(int(wait), 60))
         raise ServerAway(f"{self._url} did not take a request {ATTEMPTS} times: {said}")
+
+
+def _gives_ids(statement: dict[str, Any]) -> bool:
+    resources = statement.get("rest", [{}])[0].get("resource", [])
+    return bool(resources) and not any(each.get("updateCreate") for each in resources)

@@ -29,6 +29,11 @@ async def test_d1_configuration_is_json_without_a_token_whatever_is_accepted(sma
             assert value.startswith(AUTH)
 
 
+async def test_statement_says_that_nobody_chooses_an_id(smart):
+    statement = (await smart.http.get(f"{BASE}/metadata?_elements=rest")).json()
+    assert not any(each["updateCreate"] for each in statement["rest"][0]["resource"])
+
+
 async def test_d2_what_the_capabilities_need_is_there(smart):
     found = (await smart.http.get(WELL_KNOWN)).json()
     assert found["token_endpoint"] == f"{AUTH}/token"

@@ -218,3 +218,18 @@ async def test_server_that_is_away_or_no_fhir_server_is_told(send):
     for handler, reason in ((no_server, "does not answer"), (web_page, "no CapabilityStatement")):
         with pytest.raises(ServerAway, match=reason):
             await send({"a.json": patient("a")}, through=httpx.MockTransport(handler))
+
+
+async def test_server_that_gives_ids_itself_is_told_of(send):
+    def handler(request):
+        if request.url.path.endswith("/metadata"):
+            types = [{"type": "Patient", "updateCreate": False}]
+            return httpx.Response(200, json={"fhirVersion": "4.0.1", "rest": [{"resource": types}]})
+        if request.method == "GET":
+            return httpx.Response(200, json={"resourceType": "Bundle", "type": "searchset"})
+        entry = {"response": {"status": "405 Method Not Allowed"}}
+        return httpx.Response(200, json={"resourceType": "Bundle", "entry": [entry]})
+
+    report, said = await send({"a.json": patient("a")}, through=httpx.MockTransport(handler))
+    assert (report.created, len(said)) == (0, 1)
+    assert report.notes == [server.OWN_IDS]
