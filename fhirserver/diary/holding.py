@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-_STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"')
+_CODED = re.compile(rb'"(?:code|system)"\s*:\s*"([^"\\]*)"')
 
 
-def holds(content: bytes, strings: frozenset[bytes]) -> bool:
-    """Whether one of `strings` is a whole string of a JSON text. One look at the text, however
-    many strings are looked for; a string written with escapes is not found."""
-    return not strings.isdisjoint(_STRING.findall(content))
+def holds(content: bytes, coded: frozenset[bytes]) -> bool:
+    """Whether a resource has one of `coded` as code or system. One look at its text, however many
+    there are; what is written with escapes is not found."""
+    return not coded.isdisjoint(_CODED.findall(content))
