@@ -104,9 +104,15 @@ def _rank(forecast: Forecast, track: Track) -> tuple[int, date]:
     rank = _RANK[forecast.status]
     if forecast.reasons == ("not-in-group",):
         rank = 8  # says least
+    elif forecast.status == "due" and _in_pregnancy(forecast.series):
+        rank = -1  # its weeks pass, and it is asked for in each pregnancy whatever came before
     elif forecast.status == "future" and track.valid:
         rank = 3  # begun: what is next matters more than that another series is done
     return rank, forecast.recommended or date.max
+
+
+def _in_pregnancy(series: Series) -> bool:
+    return series.windows is not None and series.windows.pregnancy is not None
 
 
 def _extra(target: str, had: History) -> tuple[str, ...]:
