@@ -43,8 +43,8 @@ _HEADERS = {"content-type": "application/fhir+json", "accept": "application/fhir
 
 #: Said when the server has refused something and lets nobody choose an id.
 OWN_IDS = (
-    "The server gives all ids itself (updateCreate is false in its CapabilityStatement), but what is "
-    "loaded keeps its ids, so that it can be loaded again. Start the server with "
+    "The server gives all ids itself (updateCreate is false in its CapabilityStatement), but what "
+    "is loaded keeps its ids, so that it can be loaded again. Start the server with "
     "--access-client-ids while you load, or load into its database."
 )
 
