@@ -1,7 +1,9 @@
-"""A new document replaces an older one (DocumentReference.relatesTo, code `replaces`).
+"""What a new document is to an older one (DocumentReference.relatesTo; IHE ITI TF-3 4.2.2.2).
 
-The older one must be current, of the same patient, and the caller's own. It becomes superseded:
-by a PATCH in the same Bundle (ITI-65), or by the server (ITI-105). IHE ITI TF-3 4.2.2.2.3.
+`replaces`: the older one must be current, of the same patient, and the caller's own. It becomes
+superseded: by a PATCH in the same Bundle (ITI-65), or by the server (ITI-105). `appends`,
+`transforms` and `signs`: it is of the same patient, and current but for a signature
+(XDSRegistryDeprecatedDocumentError).
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ async def replace_others(view: View, draft: Draft, document: Resource) -> list[S
     nobody else replaces it at the same moment."""
     selects = []
     for number, relation in enumerate(document.get("relatesTo", ())):
-        if relation.get("code") != "replaces":
-            continue
         place = f"DocumentReference.relatesTo[{number}].target"
         identity = view.identity(relation.get("target"))
+        if relation.get("code") != "replaces":
+            await _relate(view, draft, document, relation, place)
+            continue
         if identity is None or identity[0] != "DocumentReference":
             raise refusal("What is replaced is a document of this server.", place)
         # A PUT to a new id brings back what was stored elsewhere, in whatever order.
@@ -44,6 +47,29 @@ async def replace_others(view: View, draft: Draft, document: Resource) -> list[S
                 continue
         selects.append(await _replace(view, document, identity, place))
     return selects
+
+
+async def _relate(
+    view: View, draft: Draft, document: Resource, relation: Resource, place: str
+) -> None:
+    """Refuse what adds to a document that is not there, of somebody else, or out of date."""
+    identity = view.identity(relation.get("target"))
+    if identity is None:
+        return  # a document of another server
+    before = await view.resource(identity)
+    restoring = draft.method == "PUT" and view.ctx.caller.role is Role.OPEN
+    if restoring and (before is None or before.get("status") != "current"):
+        return
+    made = view.draft(identity) is not None
+    # Hidden and unknown are told alike.
+    if before is None or not (made or await view.ctx.store.current(*identity)):
+        raise refusal(f"{'/'.join(identity)} is not known.", place, "not-found")
+    if view.identity(before.get("subject")) != view.identity(document.get("subject")):
+        raise refusal("Documents that belong together are of the same patient.", place)
+    status = before.get("status")
+    if relation.get("code") != "signs" and status != "current":
+        text = f"{'/'.join(identity)} is {status} (XDSRegistryDeprecatedDocumentError)."
+        raise Conflict(issues=(Issue("error", "business-rule", text, (place,)),))
 
 
 async def _replace(view: View, document: Resource, identity: Identity, place: str) -> Selects:

@@ -177,6 +177,41 @@ async def test_of_many_who_replace_one_document_one_does(server, fhir, patient):
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
 
 
+@pytest.mark.parametrize("code", ["appends", "transforms", "signs"])
+def test_a_document_adds_to_one_that_is_known_and_current(fhir, patient, code):
+    old = published(fhir, samples.simplified(patient))
+    identity = f"DocumentReference/{old['id']}"
+    relation = [{"code": code, "target": {"reference": identity}}]
+    new = published(fhir, samples.simplified(patient, relatesTo=relation))
+    assert fhir.get(identity).json() == old
+    params = {"relatesto": identity, "relation": code}
+    found = fhir.get("/DocumentReference", params=params).json()["entry"]
+    assert [each["resource"]["id"] for each in found] == [new["id"]]
+    other = fhir.post("/Patient", json={"resourceType": "Patient", "active": True}).json()
+    strange = samples.simplified(f"Patient/{other['id']}", relatesTo=relation)
+    outcome_of(fhir.post("/DocumentReference", json=strange), 422)
+    unknown = [{"code": code, "target": {"reference": "DocumentReference/unknown"}}]
+    refused = fhir.post("/DocumentReference", json=samples.simplified(patient, relatesTo=unknown))
+    (issue,) = outcome_of(refused, 422)["issue"]
+    assert issue["expression"] == ["DocumentReference.relatesTo[0].target"]
+    elsewhere = [{"code": code, "target": {"reference": "https://h.example/DocumentReference/1"}}]
+    published(fhir, samples.simplified(patient, relatesTo=elsewhere))
+    published(fhir, samples.simplified(patient, relatesTo=samples.replaces(identity)))
+    late = fhir.post("/DocumentReference", json=samples.simplified(patient, relatesTo=relation))
+    assert late.status_code == (201 if code == "signs" else 409), late.text
+
+
+def test_documents_of_one_set_belong_together(fhir, patient, transactions):
+    made, binary = samples.carried(patient)
+    added, content = samples.carried(patient)
+    bundle = samples.submission(patient, made, added, binaries=[binary, content])
+    target = {"reference": bundle_url(bundle)}
+    added["relatesTo"] = [{"code": "appends", "target": target}]
+    bundle["entry"][2]["resource"] = added
+    answer = fhir.post("/", json=bundle)
+    assert answer.status_code == 200, answer.text
+
+
 # --- ITI-65 ----------------------------------------------------------------------------------
 
 
