@@ -212,3 +212,20 @@ async def test_signed_in_doctor_has_no_forecast_that_counts_what_the_citizen_has
     assert (await smart.fhir(doctor, url)).json()["total"] == 0
     (entry,) = (await smart.fhir(citizen, url)).json()["entry"]
     assert f"Immunization/{dose['id']}" in str(entry["resource"])
+
+
+@pytest.mark.parametrize(
+    ("scopes", "forecast", "programme"),
+    [
+        ("patient/*.rs", 200, 200),
+        ("patient/Patient.rs patient/Immunization.rs", 200, 403),
+        ("patient/Patient.rs patient/Condition.rs patient/Observation.rs", 403, 403),
+        ("patient/Immunization.rs", 403, 403),
+    ],
+)
+async def test_nobody_is_forecast_without_what_a_forecast_rests_upon(
+    door, scopes, forecast, programme
+):
+    door.caller("app", Role.CITIZEN, fhir_user="Patient/a", patient="a", scopes=scopes)
+    assert (await door.get("app", "Patient/a/$immds-forecast")).status_code == forecast
+    assert (await door.get("app", "Patient/a/$prevention-programme")).status_code == programme

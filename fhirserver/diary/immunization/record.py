@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.decision.build import all_of, refers, token
 from fhirserver.diary.immunization.person import indications, observation_codes
-from fhirserver.errors import TooCostly
+from fhirserver.errors import Forbidden, TooCostly
 from fhirserver.model.json import decode_stored
 from fhirserver.search.expression import Query
 
@@ -22,11 +23,16 @@ _MOST = 10_000  # far more than a life has
 
 
 async def of_record(ctx: Context, patient: str) -> tuple[list[Json], list[Json]]:
-    """Immunizations; and Conditions, allergies and the Observations that can change a forecast."""
+    """Immunizations; and Conditions, allergies and the Observations that can change a forecast.
+
+    Without the vaccinations there is none, so they must be within reach; the rest is read as far as
+    the caller is authorised to."""
+    ctx.store.demand("s", "Immunization")
     types = ("Immunization", "Condition", "AllergyIntolerance")
     found = await resources_of(ctx, types, of_patient(patient))
     codes = token("code", *observation_codes(), *indications())
-    found += await resources_of(ctx, ("Observation",), all_of(of_patient(patient), codes))
+    with suppress(Forbidden):
+        found += await resources_of(ctx, ("Observation",), all_of(of_patient(patient), codes))
     given = [one for one in found if one["resourceType"] == "Immunization"]
     return given, [one for one in found if one["resourceType"] != "Immunization"]
 

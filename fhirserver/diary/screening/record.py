@@ -13,9 +13,15 @@ from fhirserver.diary.screening.programme import programme
 if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
 
+_NEEDED = ("Condition", "Observation", "Procedure", "DiagnosticReport")
+
 
 async def of_record(ctx: Context, patient: str) -> list[dict[str, Any]]:
-    """Conditions, and what has one of the codes or forms the programme knows."""
+    """Conditions, and what has one of the codes or forms the programme knows.
+
+    Where most examinations are must be within reach: else it would ask for what was done."""
+    for type in _NEEDED:
+        ctx.store.demand("s", type)
     rules = programme()
     tests = sorted({code for _, code in rules.tests})
     instead = sorted({code for item in rules.items for _, code in item.instead})
