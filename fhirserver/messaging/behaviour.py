@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.caller import Role
 from fhirserver.errors import Forbidden
-from fhirserver.messaging import attachments, ending, rules, sending, thread
+from fhirserver.messaging import attachments, delegation, ending, rules, sending, thread
 from fhirserver.messaging.changing import changed
 from fhirserver.messaging.codes import CITIZENS, KEPT, SENT, WITHDRAWN
 from fhirserver.messaging.message import kind, message_of, thread_state
@@ -95,6 +95,7 @@ class MessageBehaviour:
         if writer.citizen and not await has_open_space(ctx, writer):
             raise Forbidden("This space is closed; who holds it can open it again and write then.")
         resource = sending.signed(ctx, draft.resource, writer)
+        writer = await delegation.acting(ctx, resource, writer)
         if message.is_draft:
             await attachments.check(ctx, resource, writer.open, beside)
             return replace(draft, resource=with_extensions(resource, KEPT, [])), None

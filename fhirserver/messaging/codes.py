@@ -8,7 +8,7 @@ from __future__ import annotations
 
 _BASE = "http://fhirserver.example"
 
-#: valueReference: the citizen in whose name a proxy wrote.
+#: valueReference: in whose name it was written: a proxy's citizen, a delegate's professional.
 ON_BEHALF_OF = f"{_BASE}/StructureDefinition/message-on-behalf-of"
 #: valueBoolean, on a professional's message: no answer is wanted any more (X-MSS-MES: FIN).
 ENDS_THREAD = f"{_BASE}/StructureDefinition/message-ends-thread"
@@ -18,6 +18,9 @@ THREAD_STATE = f"{_BASE}/StructureDefinition/message-thread-state"
 UNREAD = f"{_BASE}/StructureDefinition/message-unread"
 #: Who has read it: recipient (Reference, the mailbox), reader (Reference), date (dateTime).
 READ = f"{_BASE}/StructureDefinition/message-read"
+
+#: On a Practitioner, PractitionerRole or Organization: valueReference: who may write in their name.
+DELEGATE = f"{_BASE}/StructureDefinition/message-delegate"
 
 #: What the server keeps of a message; nobody writes it but by the operations.
 KEPT = frozenset({UNREAD, READ, THREAD_STATE})

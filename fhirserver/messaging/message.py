@@ -14,6 +14,7 @@ from fhirserver.messaging.codes import (
     CORRESPONDENTS,
     DRAFT,
     ENDS_THREAD,
+    ON_BEHALF_OF,
     PROFESSIONALS,
     READ,
     SENT,
@@ -41,6 +42,7 @@ class Message:
     subject: str
     part_of: str
     in_response_to: str
+    on_behalf_of: str = ""
 
     @property
     def is_draft(self) -> bool:
@@ -114,6 +116,7 @@ def message_of(resource: Resource, local_bases: Sequence[str] = ()) -> Message:
         local(resource.get("subject")),
         first("partOf"),
         first("inResponseTo"),
+        next((local(e.get("valueReference")) for e in extensions(resource, ON_BEHALF_OF)), ""),
     )
 
 

@@ -20,7 +20,7 @@ from fhirserver.messaging import thread
 from fhirserver.messaging.codes import CITIZENS, PROFESSIONALS
 from fhirserver.messaging.message import came_after, kind, pair, thread_state
 from fhirserver.messaging.visited import takes_first_message
-from fhirserver.messaging.writer import capacities, is_blocked
+from fhirserver.messaging.writer import capacities, is_blocked, is_principal_blocked
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:
@@ -172,7 +172,10 @@ async def _writes_anew(ctx: Context, message: Message, together: Together) -> Al
 async def check_professional(ctx: Context, id: str, message: Message, place: Place) -> Allowed:
     """A professional or an establishment writes. Who is blocked gets the answer that a space
     gives which takes nothing from them."""
-    if await is_blocked(ctx, message.sender, message.subject):
+    blocked = await is_blocked(ctx, message.sender, message.subject)
+    if kind(message.on_behalf_of) in PROFESSIONALS and not blocked:
+        blocked = await is_principal_blocked(ctx, message.on_behalf_of, message.subject)
+    if blocked:
         raise Forbidden(f"Communication/{id} may not be written like this.")
     for number, recipient in enumerate(message.recipients):
         if kind(recipient) == "Patient" and recipient != message.subject:
@@ -227,7 +230,7 @@ async def _has_part(
         return first.subject == writer.patient
     if any(writer.is_party((m.sender, *m.recipients)) for m in _in(root, together)):
         return True
-    return await thread.has_part(ctx, root, writer.signs)
+    return await thread.has_part(ctx, root, (*writer.signs, *writer.principals))
 
 
 async def _takes_part(

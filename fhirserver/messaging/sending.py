@@ -13,6 +13,7 @@ from fhirserver.messaging.codes import (
     ENDS_THREAD,
     KEPT,
     ON_BEHALF_OF,
+    PROFESSIONALS,
     THREAD_STATE,
     UNREAD,
 )
@@ -43,13 +44,13 @@ def signed(ctx: Context, resource: Resource, writer: Writer) -> Resource:
         raise refused("The sender of a message is who writes it.", "sender")
     if writer.citizen and "subject" not in resource:
         resource = with_element(resource, "subject", {"reference": writer.patient})
+    resource = with_extensions(resource, KEPT, [])
+    if not writer.citizen:
+        return resource
     behalf = []
     if writer.proxy:
         behalf = [{"url": ON_BEHALF_OF, "valueReference": {"reference": writer.patient}}]
-    resource = with_extensions(resource, [ON_BEHALF_OF, *KEPT], behalf)
-    if writer.citizen:
-        resource = with_extensions(resource, [ENDS_THREAD], [])
-    return resource
+    return with_extensions(resource, [ON_BEHALF_OF, ENDS_THREAD], behalf)
 
 
 def placed(resource: Resource, message: Message, place: Place) -> Resource:
@@ -68,13 +69,15 @@ def placed(resource: Resource, message: Message, place: Place) -> Resource:
 
 def addressed(resource: Resource, message: Message, place: Place) -> Resource:
     """An answer without recipients goes to who wrote the message answered, or, where the writer
-    did, to whom it went. A proxy's citizen gets it too."""
+    did, to whom it went. A proxy's citizen gets it too, and so does who a delegate wrote for."""
     if resource.get("recipient"):
         return resource
     answered = place.previous or place.first
     found: tuple[str, ...] = ()
     if answered is not None and answered.sender:
         found = (answered.sender,)
+        if kind(answered.on_behalf_of) in PROFESSIONALS:
+            found = (answered.on_behalf_of, answered.sender)
         if message.sender == answered.sender or _one_side(message, answered):
             found = answered.recipients
     if any(kind(each) == "RelatedPerson" for each in found) and message.subject not in found:

@@ -55,11 +55,12 @@ def within(root: str) -> Expression:
 
 def parties(references: Iterable[str]) -> Expression:
     pairs = tuple(map(pair, references))
-    return any_of(refers("sender", pairs), refers("recipient", pairs))
+    return any_of(*(refers(code, pairs) for code in ("sender", "on-behalf-of", "recipient")))
 
 
 async def has_part(ctx: Context, root: str, references: Iterable[str]) -> bool:
-    """Whether one of `references` has sent or received a message of the thread."""
+    """Whether one of `references` has sent or received a message of the thread, or somebody sent
+    one in their name."""
     query = Query(_TYPE, all_of(within(root), parties(references)))
     return await ctx.as_server.store.count(query, 1) > 0
 
@@ -118,4 +119,5 @@ def _ended(root: str) -> Query:
 
 
 def _by(references: Iterable[str]) -> Expression:
-    return refers("sender", tuple(map(pair, references)))
+    pairs = tuple(map(pair, references))
+    return any_of(refers("sender", pairs), refers("on-behalf-of", pairs))

@@ -28,13 +28,15 @@ CITIZEN_ROLES = frozenset({Role.CITIZEN, Role.PROXY})
 @dataclass(frozen=True, slots=True)
 class Writer:
     """`open`: not known, by `--auth off`. `signs`: `Type/id` of each capacity they may write in,
-    the one they act in now first. `patient`: whose space a citizen or proxy is in."""
+    the one they act in now first. `patient`: whose space a citizen or proxy is in. `principals`:
+    every capacity of the professional or establishment that a delegate writes for."""
 
     open: bool = False
     citizen: bool = False
     proxy: bool = False
     signs: tuple[str, ...] = ()
     patient: str = ""
+    principals: tuple[str, ...] = ()
     gateway: bool = False  # it came by mail: the gateway has checked what is attached
 
     def is_party(self, references: tuple[str, ...]) -> bool:
@@ -70,9 +72,16 @@ async def is_blocked(ctx: Context, professional: str, patient: str) -> bool:
     for or a care team. `professional`: the sender; who calls, if they are known."""
     caller = ctx.caller
     if caller.role not in (Role.PROFESSIONAL, Role.SYSTEM):
-        organization = await _organization(ctx, professional)
-        person = "" if kind(professional) == "Organization" else professional
-        caller = Caller(Role.PROFESSIONAL, fhir_user=person, organization=organization)
+        caller = await _as_caller(ctx, professional)
+    return await _refuses(ctx, caller, patient)
+
+
+async def is_principal_blocked(ctx: Context, principal: str, patient: str) -> bool:
+    """Whether the citizen has blocked them, whoever writes for them."""
+    return await _refuses(ctx, await _as_caller(ctx, principal), patient)
+
+
+async def _refuses(ctx: Context, caller: Caller, patient: str) -> bool:
     situation = await _situation(ctx, caller)
     refused = refusal(situation, names_caller(situation))
     query = Query(("Patient",), all_of(Identity((pair(patient)[1],)), refused))
@@ -81,12 +90,15 @@ async def is_blocked(ctx: Context, professional: str, patient: str) -> bool:
 
 async def may_feed(ctx: Context, professional: str, patient: str) -> bool:
     """Whether the space is open, and its holder has not opposed that they write into it."""
-    organization = await _organization(ctx, professional)
-    person = "" if kind(professional) == "Organization" else professional
-    caller = Caller(Role.PROFESSIONAL, fhir_user=person, organization=organization)
-    situation = await _situation(ctx, caller)
+    situation = await _situation(ctx, await _as_caller(ctx, professional))
     store = cast("Store", ctx.as_server.store)
     return await select_patient(store, pair(patient)[1], all_of(*feeding(situation)))
+
+
+async def _as_caller(ctx: Context, professional: str) -> Caller:
+    organization = await _organization(ctx, professional)
+    person = "" if kind(professional) == "Organization" else professional
+    return Caller(Role.PROFESSIONAL, fhir_user=person, organization=organization)
 
 
 async def has_open_space(ctx: Context, writer: Writer) -> bool:

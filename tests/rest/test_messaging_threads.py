@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import messaging_people
+import smart_browser
 from messaging_people import (
     CLAIRE,
     CLAIRE_ROLE,
+    EXTENSION,
     MATHIEU,
     acting_for,
     answering,
@@ -23,6 +25,7 @@ from messaging_people import (
 from smart_browser import CAMILLE, LEA
 
 door = messaging_people.door
+NADIA = "Practitioner/nadia-haddad"
 
 
 async def test_a_professional_opens_an_exchange_and_the_citizen_answers(door):
@@ -187,6 +190,49 @@ async def test_a_parent_writes_for_a_child_and_it_shows(door):
     assert nobody["issue"][0]["expression"] == ["Communication.recipient[1]"]
     stranger = await doctor.send(message(to="RelatedPerson/marcel-aidante", subject=LEA), 422)
     assert "not known" in said(stranger)
+
+
+async def test_a_delegate_writes_for_a_professional_and_both_are_named(door):
+    doctor, camille = await professional(door), await citizen(door)
+    assistant, other = await professional(door, MATHIEU), await professional(door, NADIA)
+
+    def behalf(*names):
+        url = EXTENSION + "on-behalf-of"
+        return [{"url": url, "valueReference": {"reference": name}} for name in names]
+
+    refused = message(to=CAMILLE, extension=behalf(CLAIRE))
+    assert "not made you their delegate" in said(await assistant.send(refused, 403))
+    person = next(r for r in smart_browser.people() if r["id"] == "claire-fontaine")
+    named = [{"url": EXTENSION + "delegate", "valueReference": {"reference": MATHIEU}}]
+    await door.put({**person, "extension": [*person.get("extension", []), *named]})
+    assert "not made you their delegate" in said(await other.send(refused, 403))
+    first = await assistant.send(message(to=CAMILLE, extension=behalf(CLAIRE_ROLE)))
+    assert first["sender"] == {"reference": "PractitionerRole/mathieu-lopez-role"}
+    assert extension(first, "on-behalf-of") == behalf(CLAIRE_ROLE)
+    path = f"Communication/{first['id']}"
+    assert (await doctor.get(path)).status_code == 200
+    assert (await other.get(path)).status_code == 404
+    answer = await camille.send(message(**answering(first["id"])))
+    both = [CLAIRE_ROLE, "PractitionerRole/mathieu-lopez-role"]
+    assert [r["reference"] for r in answer["recipient"]] == both
+    await doctor.send(message(to=CAMILLE, **answering(first["id"])))
+    await camille.send(message(to=CLAIRE, text="Autre chose"))
+    root = await doctor.send(message(to=CAMILLE))
+    await assistant.send(message(to=CAMILLE, **answering(root["id"])), 422)
+    for_her = message(to=CAMILLE, extension=behalf(CLAIRE), **answering(root["id"]))
+    await assistant.send(for_her)
+    for wrong in (behalf(CAMILLE), behalf(CLAIRE, MATHIEU)):
+        await assistant.send(message(to=CAMILLE, extension=wrong), 422)
+    own = message(to=CAMILLE, extension=behalf("Organization/msp-violettes"))
+    assert (await doctor.send(own))["sender"] == {"reference": CLAIRE_ROLE}
+    blocked = await camille.ask("POST", "Consent", block(CLAIRE))
+    assert blocked.status_code == 201
+    await assistant.send(for_her, 403)
+    await assistant.send(message(to=CAMILLE))
+    forged = await camille.send(
+        message(to=MATHIEU, extension=behalf(CLAIRE), **answering(first["id"]))
+    )
+    assert extension(forged, "on-behalf-of") == []
 
 
 async def test_a_carer_writes_but_deletes_nothing(door):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from fhirserver.search.expression import Expression
 
 MESSAGES = frozenset({"Communication", "CommunicationRequest"})
+#: By which search parameters a message names who has part in it.
+_PARTIES = ("sender", "recipient", "requester", "on-behalf-of")
 
 
 def visible(situation: Situation, rights: Rights, type: str) -> Expression | None:
@@ -42,9 +44,7 @@ def visible(situation: Situation, rights: Rights, type: str) -> Expression | Non
         )
         return any_of(named, all_of(belongs(type, rights.administers), belongs(type, rights.reads)))
     if type in MESSAGES:
-        parties = any_of(
-            *(refers(code, situation.references) for code in ("sender", "recipient", "requester"))
-        )
+        parties = any_of(*(refers(code, situation.references) for code in _PARTIES))
         return all_of(belongs(type, rights.feeds), parties, drafts(situation, type))
     if type not in resource_types().record and type != "Device":
         return None

@@ -32,7 +32,7 @@ def test_every_definition_is_valid(folder, name):
 
 def test_every_extension_of_the_code_is_defined():
     urls = {resource["url"] for resource in read("profiles", "extensions.json")}
-    assert urls == {codes.ON_BEHALF_OF, codes.ENDS_THREAD, *codes.KEPT}
+    assert urls == {codes.ON_BEHALF_OF, codes.ENDS_THREAD, codes.DELEGATE, *codes.KEPT}
 
 
 def test_every_operation_is_defined_as_it_is():
