@@ -7,6 +7,7 @@ asks. https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#register-app-
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ Service = Literal["system", "publisher", "operator"]
 Method = Literal["none", "client_secret_basic", "private_key_jwt"]
 
 KIND = "client"
+_AT_A_PORT = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\])):[1-9][0-9]{0,4}((?:[/?].*)?)")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
@@ -80,7 +82,12 @@ class Client(msgspec.Struct, frozen=True, omit_defaults=True):
         return scope
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        return redirect_uri in self.redirect_uris
+        """Character by character; but an app on the person's own device listens at the port it is
+        given there: a loopback address registered without a port goes with any (RFC 8252, 7.3)."""
+        if redirect_uri in self.redirect_uris:
+            return True
+        found = _AT_A_PORT.fullmatch(redirect_uri)
+        return found is not None and found[1] + found[2] in self.redirect_uris
 
     def check_response_type(self, response_type: str) -> bool:
         return response_type == "code" and self.kind != "backend"

@@ -7,6 +7,7 @@ nothing blocks and nothing is taken twice. docs/decisions/0005-authorization-ser
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Request
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 #: authlib looks at the scheme of the request; that the server is reached by https is seen to at
 #: start, and the configured address may well be plain http on a developer's machine.
 _SECURE = "https://localhost/"
+#: What an error_description may hold (RFC 6749, 5.2).
+_IN_ERRORS = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 
 
 class Exchange(OAuth2Request):  # type: ignore[misc]
@@ -57,6 +60,16 @@ class Exchange(OAuth2Request):  # type: ignore[misc]
     @property
     def args(self) -> dict[str, str]:
         return self.form
+
+
+def _repeatable(parameters: dict[str, str]) -> dict[str, str]:
+    """authlib repeats these in its errors, and fails when an error may not hold their characters;
+    no value that is right has any of them."""
+    return parameters | {
+        name: "-"
+        for name in ("redirect_uri", "response_type")
+        if not _IN_ERRORS.fullmatch(parameters.get(name, ""))
+    }
 
 
 class S256(CodeChallenge):  # type: ignore[misc]
@@ -145,7 +158,7 @@ class Protocol(AuthorizationServer):  # type: ignore[misc]
     def authorization(self, parameters: dict[str, str]) -> str:
         """Judge an authorization request; the redirect URI. Raises OAuth2Error: with its
         `redirect_uri` set if the app is to be told, without if nobody but the person can be."""
-        request = Exchange(parameters, self._client, method="GET")
+        request = Exchange(_repeatable(parameters), self._client, method="GET")
         grant = self.get_authorization_grant(request)
         redirect_uri: str = grant.validate_authorization_request()
         return redirect_uri

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from smart_browser import AUTH, CALLBACK, CAMILLE, DOCTOR, Page, back, challenge_of
@@ -89,6 +90,59 @@ async def test_a2_an_unknown_client_or_redirect_uri_leads_nowhere(smart, changed
     assert "location" not in answer.headers
     assert "text/html" in answer.headers["content-type"]
     assert "evil" not in answer.text
+
+
+LOCAL = (
+    "http://127.0.0.1/cb",
+    "http://[::1]/",
+    "http://127.0.0.1:7000/fixed",
+    "http://localhost/cb",
+)
+
+
+LISTENING = [
+    ("http://127.0.0.1/cb", True),
+    ("http://127.0.0.1:49152/cb", True),
+    ("http://[::1]:1024/", True),
+    ("http://127.0.0.1:7000/fixed", True),
+    ("http://127.0.0.1:7001/fixed", False),  # registered with its port
+    ("http://localhost:7000/cb", False),  # a name may lead elsewhere
+    ("http://127.0.0.1:49152/cb/", False),
+    ("http://127.0.0.1:49152/", False),
+    ("http://127.0.0.1:49152/cb?x=1", False),
+    ("http://127.0.0.1:49152/cb#x", False),
+    ("http://127.0.0.1:/cb", False),
+    ("http://127.0.0.1:080/cb", False),
+    ("https://127.0.0.1:49152/cb", False),
+    ("http://127.0.0.1:80@evil.example/cb", False),
+    ("http://127.0.0.1:80.evil.example/cb", False),
+    ("http://127.0.0.2:49152/cb", False),
+    ("http://127.0.0.1:49152\n/cb", False),
+    ('http://127.0.0.1:49152/cb"', False),
+    ("http://127.0.0.1:49152/é", False),
+]
+
+
+async def test_a2_an_app_on_the_persons_device_listens_at_any_port(smart):
+    app = await smart.register(redirect_uris=LOCAL)
+    for uri, good in LISTENING:
+        parameters = app.request(SCOPE, redirect_uri=uri)
+        answer = await smart.http.get(f"{AUTH}/authorize", params=parameters)
+        assert answer.status_code == (303 if good else 400), uri
+
+
+async def test_a2_the_port_is_part_of_what_a_code_is_bound_to(smart):
+    app = await smart.register(redirect_uris=LOCAL)
+    uri = "http://127.0.0.1:49152/cb"
+    browser = smart.browser()
+    page = await browser.sign_in(
+        Page(await browser.ask(app, SCOPE, redirect_uri=uri)), "Patient/camille-lefevre"
+    )
+    sent = (await browser.answer(page)).headers["location"]
+    assert sent.startswith(f"{uri}?")
+    code = parse_qs(urlsplit(sent).query)["code"][0]
+    other = await app.exchange(code, redirect_uri="http://127.0.0.1:49153/cb")
+    assert other.json()["error"] == "invalid_grant"
 
 
 async def test_a2_a_repeated_parameter_leads_nowhere(smart):
