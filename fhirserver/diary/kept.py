@@ -124,15 +124,20 @@ async def patients_of(ctx: Context, versions: Sequence[Version], element: str) -
     return found
 
 
-def guard(drafts: Sequence[Draft], ctx: Context, type: str, system: str) -> None:
-    """Refuse to anybody but the server to write a resource that bears our identifier."""
+async def guard(drafts: Sequence[Draft], ctx: Context, type: str, system: str) -> None:
+    """Refuse to anybody but the server to write or delete a resource that bears our identifier."""
     if ctx.server is None:
         return
     for draft in drafts:
-        if draft.type == type and draft.resource is not None and not draft.server:
-            identifiers = draft.resource.get("identifier", [])
-            if any(isinstance(i, dict) and i.get("system") == system for i in identifiers):
-                raise Forbidden(f"Identifiers of {system} are given by the server alone.")
+        if draft.type != type or draft.server:
+            continue
+        resource = draft.resource
+        if resource is None:  # as the caller sees it: of what is hidden nothing is told
+            version = await ctx.store.read(type, draft.id)
+            resource = decode_stored(version.content) if version and version.content else {}
+        identifiers = resource.get("identifier", [])
+        if any(isinstance(i, dict) and i.get("system") == system for i in identifiers):
+            raise Forbidden(f"Identifiers of {system} are given by the server alone.")
 
 
 async def bring_current(

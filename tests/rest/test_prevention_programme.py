@@ -109,6 +109,9 @@ def test_nobody_else_writes_a_plan_with_the_servers_identifier(fhir, tag):
     patient = space(fhir, tag)
     forged = {k: v for k, v in stored(fhir, patient).items() if k not in ("id", "meta")}
     outcome_of(fhir.post("/CarePlan", json=forged, headers=FHIR_JSON), 403)
+    outcome_of(fhir.delete(f"/CarePlan/{stored(fhir, patient)['id']}"), 403)
+    own = {**forged, "identifier": [{"system": "urn:test", "value": tag}]}
+    assert fhir.delete(f"/CarePlan/{post(fhir, own)['id']}").status_code in (200, 204)
 
 
 def test_stored_plan_follows_results_and_what_ends_a_screening(fhir, tag):

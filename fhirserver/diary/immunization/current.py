@@ -73,7 +73,7 @@ class VaccinationBehaviour:
         self.settings = settings
 
     async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
-        guard(drafts, ctx, _TYPE, RECOMMENDATION_IDENTIFIER)
+        await guard(drafts, ctx, _TYPE, RECOMMENDATION_IDENTIFIER)
         return drafts
 
     async def after_commit(self, ctx: Context, versions: Sequence[Version]) -> None:

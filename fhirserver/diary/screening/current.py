@@ -46,7 +46,7 @@ class ScreeningBehaviour:
     types = FOLLOWED | {"CarePlan"}
 
     async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
-        guard(drafts, ctx, "CarePlan", PLAN_IDENTIFIER)
+        await guard(drafts, ctx, "CarePlan", PLAN_IDENTIFIER)
         return drafts
 
     async def after_commit(self, ctx: Context, versions: Sequence[Version]) -> None:
