@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fhirserver.access.caller import Role
 from fhirserver.access.store import Selects
-from fhirserver.errors import Unprocessable
+from fhirserver.errors import Forbidden, Unprocessable
+from fhirserver.model.json import decode_stored
 from fhirserver.search.expression import Both, Compare, Kind, Match, Query
 from fhirserver.space import traits
 from fhirserver.space.identifier import (
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
     from fhirserver.errors import Issue
     from fhirserver.interaction.context import Context, Draft, Resource
     from fhirserver.model.version import Version
+
+
+def keeps_identities(ctx: Context) -> bool:
+    """The server itself, a registrar, or anybody where there is no access control."""
+    if ctx.server is None or ctx.caller.role is Role.OPEN:
+        return True
+    return ctx.caller.client in ctx.access.registrars
 
 
 class IdentityBehaviour:
@@ -56,6 +65,13 @@ class IdentityBehaviour:
     async def _alone(self, ctx: Context, draft: Draft, taken: dict[tuple[str, str], str]) -> Draft:
         """The draft, bound to nobody else having its INS. Raises Unprocessable."""
         assert draft.resource is not None
+        if not draft.server and not keeps_identities(ctx):
+            # Whether somebody has an INS is not for everybody to find out by taking it.
+            stored = await ctx.as_server.store.read("Patient", draft.id)
+            before = decode_stored((stored and stored.content) or b"{}")
+            if before.get("identifier") != draft.resource.get("identifier"):
+                raise Forbidden("Patient.identifier is kept by who registers identities.")
+            return draft
         selects = list(draft.selects)
         for place, identifier in each_identifier(draft.resource):
             if not is_national(identifier):

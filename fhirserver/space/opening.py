@@ -34,6 +34,7 @@ from fhirserver.space.codes import (
     WITHDRAWN,
 )
 from fhirserver.space.identifier import each_identifier, ins_systems, is_national
+from fhirserver.space.identity import keeps_identities
 from fhirserver.space.opposed import is_remembered
 from fhirserver.space.phases import Phases
 from fhirserver.space.refusal import issue, refused
@@ -103,6 +104,9 @@ class OpeningBehaviour:
         return await self._begun(ctx, draft, together)
 
     async def _begun(self, ctx: Context, draft: Draft, together: dict[str, Resource]) -> Draft:
+        if not keeps_identities(ctx):
+            # Before anything is looked at: why a space is not opened is not for everybody.
+            raise Forbidden("Openings are written by who keeps identities.")
         task = dict(draft.resource or {})
         patient_id = patient_of(ctx, task)
         patient = together.get(patient_id) or await _stored(ctx, "Patient", patient_id)

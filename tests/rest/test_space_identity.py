@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+from catalogue_people import citizen
 from over_http import FHIR_JSON, outcome_of
+from smart_browser import CAMILLE, LEA
+from space_people import new_ins
 
 NIR = "urn:oid:1.2.250.1.213.1.4.8"
 TEST = "urn:oid:1.2.250.1.213.1.4.10"
@@ -66,6 +70,30 @@ def test_an_update_cannot_take_the_ins_of_another(fhir, tag):
     assert taken.status_code == 200
     del first["identifier"][0]["use"]
     outcome_of(fhir.put(f"Patient/{first['id']}", json=first, headers=FHIR_JSON), 422)
+
+
+async def test_a_citizen_keeps_the_strict_traits_and_learns_nothing_of_others(smart):
+    camille = await citizen(smart)
+    own = json.loads((await smart.store.read(*CAMILLE.split("/"))).content)
+    lea = json.loads((await smart.store.read(*LEA.split("/"))).content)
+    unknown = lea["identifier"][0] | {"value": new_ins(), "system": TEST}
+
+    async def put(changed):
+        return await smart.fhir(camille, CAMILLE, "PUT", json=own | changed, headers=FHIR_JSON)
+
+    texts = set()
+    for changed in (
+        {"identifier": lea["identifier"]},  # somebody's
+        {"identifier": [unknown]},  # nobody's
+        {"name": [{"use": "usual", "family": "X"}]},
+        {"extension": [{"url": "http://example.org/x", "valueString": "x"}]},
+    ):
+        answer = await put(changed)
+        assert answer.status_code == 403, (changed, answer.text)
+        texts.add(answer.text if "identifier" in changed else "")
+    assert len(texts) == 2
+    answer = await put({"name": [*own["name"], {"use": "nickname", "given": ["Cam"]}]})
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_deleted_patient_frees_its_ins(fhir, tag):

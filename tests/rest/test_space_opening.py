@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import smart_browser
 from access_door import consent
-from messaging_people import citizen, professional, said
+from messaging_people import citizen, establishment, professional, said
 from smart_browser import CAMILLE
 from space_people import (
     BY_HAND,
@@ -132,6 +132,12 @@ async def test_only_who_keeps_identities_opens_spaces_and_none_by_writing_active
         assert answer.status_code in (403, 404), answer.text
         answer = await person.ask("POST", "Patient", newborn())
         assert answer.status_code == 403
+    hospital = await establishment(door)
+    await insurer.informs(patient)
+    unknown = {"id": "nobody"}
+    for each in (patient, unknown, {"id": CAMILLE.partition("/")[2]}):  # it learns nothing by it
+        answer = await hospital.ask("POST", "Task", opening(each["id"], weeks_ago(7)))
+        assert answer.status_code == 403, answer.text
     me = (await camille.get(CAMILLE)).json()
     answer = await camille.ask("PUT", CAMILLE, me | {"active": False})
     assert answer.status_code == 422

@@ -13,6 +13,7 @@ from fhirserver.access.decision.authorship import wrote
 from fhirserver.access.decision.codes import CONFIDENTIALITY, HIDING, INFORMATION_ACCESS
 from fhirserver.access.decision.consent_shapes import actors, check_shape, codes, is_choice
 from fhirserver.errors import Forbidden
+from fhirserver.model.extensions import extensions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 _LABELLING = frozenset({"securityLabel", "meta", "text", "extension", "id", "resourceType"})
 #: The identity a space is opened with; corrected by who keeps identities, not by its holder.
 _IDENTITY = ("identifier", "birthDate", "gender", "deceasedBoolean", "deceasedDateTime")
+_BIRTH_PLACE = "http://hl7.org/fhir/StructureDefinition/patient-birthPlace"
+
+
+def _official_names(patient: Mapping[str, Any]) -> list[Any]:
+    return [name for name in patient.get("name") or [] if name.get("use") == "official"]
 
 
 def labels(resource: Mapping[str, Any]) -> set[str]:
@@ -57,6 +63,12 @@ def check(situation: Situation, type: str, before: Image, after: Image) -> None:
         for name in _IDENTITY:
             if before.get(name) != after.get(name):
                 raise Forbidden(f"Patient.{name} is kept by who registers identities.")
+        if _official_names(before) != _official_names(after):
+            raise Forbidden("The official name is kept by who registers identities (Patient.name).")
+        if extensions(before, _BIRTH_PLACE) != extensions(after, _BIRTH_PLACE):
+            raise Forbidden(
+                "The place of birth is kept by who registers identities (Patient.extension)."
+            )
     if type == "DocumentReference" and not wrote(situation, before):
         changed = {
             name
