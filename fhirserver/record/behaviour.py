@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fhirserver.access.decision.build import refers
-from fhirserver.errors import Issue, MethodNotAllowed
 from fhirserver.interaction.write import commit
-from fhirserver.record import unique_id
-from fhirserver.record.content import decoded
+from fhirserver.record import carried_binary, unique_id
 from fhirserver.record.french import claims_profile, identities
 from fhirserver.record.mending import complete
 from fhirserver.record.publication import publish
@@ -20,7 +17,6 @@ from fhirserver.record.revision import revise
 from fhirserver.record.stored_document import check_unchanged
 from fhirserver.record.submission import check_set
 from fhirserver.record.view import View, created, resource_of
-from fhirserver.search.expression import Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +40,8 @@ class RecordBehaviour:
             return drafts
         view = View(ctx, list(drafts))
         for draft in drafts:
-            if draft.type == "Binary" and not draft.server and draft.resource is not None:
-                await self._check_binary(view, draft)
+            if draft.type == "Binary" and not draft.server:
+                await carried_binary.check(view, draft, self._antivirus)
             if draft.type == "Bundle" and not draft.server and not created(draft):
                 await check_unchanged(view, draft)
         documents: set[Identity] = set()
@@ -97,24 +93,3 @@ class RecordBehaviour:
         made = await revise(view, draft, before)
         # Judged against this version, so written over no other.
         return made if made.expect > 0 else replace(made, expect=version.version)
-
-    async def _check_binary(self, view: View, draft: Draft) -> None:
-        assert draft.resource is not None
-        if "data" not in draft.resource:
-            return
-        body = decoded(draft.resource["data"], "Binary.data")
-        await self._antivirus.check(body, "Binary.data")
-        if created(draft):
-            return
-        before = resource_of(await view.stored((draft.type, draft.id)))
-        if before is None or decoded(before.get("data", ""), "Binary.data") == body:
-            return
-        where = refers("attachment", ((draft.type, draft.id),))
-        query = Query(("DocumentReference",), where, count=10)
-        for version in (await view.ctx.as_server.store.search(query)).versions:
-            document = resource_of(version)
-            if document is not None and await view.of_record(document):
-                text = "The content of a published document does not change; replace the document."
-                raise MethodNotAllowed(
-                    issues=(Issue("error", "not-supported", text, ("Binary.data",)),)
-                )

@@ -77,7 +77,11 @@ def _examine(body: bytes, said: str, place: str) -> Document:
         raise refusal(f"Documents of type {said[:80]} are not taken here.", where)
     header = None
     if content_type.media_type(said) in content_type.XML:
-        header = cda.read(body)
+        try:
+            header = cda.read(body)
+        except Unprocessable as error:
+            (found,) = error.issues
+            raise refusal(found.diagnostics, place, found.code) from None
     elif not content_type.matches(said, body):
         raise refusal(f"The bytes of the document are not {said[:80]}.", where)
     return Document(body, hash_of(body), header)

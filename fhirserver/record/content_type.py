@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from fhirserver.errors import FHIRError
 from fhirserver.model import json
+from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.record import xml_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_FHIR = "{http://hl7.org/fhir}"
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -37,11 +39,19 @@ def _is_text(body: bytes) -> bool:
     )
 
 
-def _is_json(body: bytes) -> bool:
+def _is_fhir_json(body: bytes) -> bool:
     try:
-        return isinstance(json.decode(body), dict)
+        return str(json.decode(body).get("resourceType")) in RESOURCE_TYPES
     except FHIRError:
         return False
+
+
+def _is_fhir_xml(body: bytes) -> bool:
+    try:
+        tag = str(xml_document.parse(body).tag)
+    except FHIRError:
+        return False
+    return tag.startswith(_FHIR) and tag.removeprefix(_FHIR) in RESOURCE_TYPES
 
 
 def _is_xml(body: bytes) -> bool:
@@ -73,8 +83,8 @@ _TESTS: dict[str, Callable[[bytes], bool]] = {
     "application/rtf": _is_rtf,
     "text/rtf": _is_rtf,
     "text/plain": _is_text,
-    "application/fhir+json": _is_json,
-    "application/fhir+xml": _is_xml,
+    "application/fhir+json": _is_fhir_json,
+    "application/fhir+xml": _is_fhir_xml,
     "application/dicom": _is_dicom,
     "application/zip": _starts(b"PK\x03\x04"),
     **dict.fromkeys(XML, _is_xml),

@@ -121,9 +121,23 @@ def test_the_content_of_a_document_does_not_change(fhir, made):
     url = made["content"][0]["attachment"]["url"]
     binary = fhir.get(url, headers={"accept": "application/fhir+json"}).json()
     assert fhir.put(url, json=binary).status_code == 200
-    changed = binary | {"data": base64.b64encode(b"%PDF-1.4 other").decode()}
-    outcome_of(fhir.put(url, json=changed), 405)
+    other = {"data": base64.b64encode(b"%PDF-1.4 other").decode()}
+    for changed in (binary | other, binary | {"contentType": "text/html"}):
+        outcome_of(fhir.put(url, json=changed), 405)
+    del binary["data"]
+    outcome_of(fhir.put(url, json=binary), 405)
     assert fhir.get(url, headers={"accept": "application/pdf"}).content == samples.PDF
+
+
+def test_the_content_of_a_document_goes_with_it(fhir, made):
+    url = made["content"][0]["attachment"]["url"]
+    outcome_of(fhir.delete(url), 409)
+    assert fhir.get(url, headers={"accept": "application/pdf"}).content == samples.PDF
+    assert fhir.delete(f"/DocumentReference/{made['id']}").status_code == 204
+    assert fhir.delete(url).status_code == 204
+    loose = {"resourceType": "Binary", "contentType": "text/plain", "data": "aGVsbG8="}
+    id = fhir.post("/Binary", json=loose, headers={"content-type": "application/fhir+json"})
+    assert fhir.delete(f"/Binary/{id.json()['id']}").status_code == 204
 
 
 def test_a_deleted_document_stays_so(fhir, patient, made):

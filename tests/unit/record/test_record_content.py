@@ -27,13 +27,13 @@ OF_TYPE = {
 @pytest.mark.parametrize("said", OF_TYPE)
 def test_each_type_takes_its_own_bytes_and_no_others(said):
     for other, body in OF_TYPE.items():
-        # Text and markup are text; a CDA archive of one type of XML is XML.
+        # Text and markup are text; a resource in XML is XML.
         both_text = said == "text/plain" and other in (
             "text/xml",
             "application/fhir+json",
             "application/fhir+xml",
         )
-        both_xml = {said, other} == {"text/xml", "application/fhir+xml"}
+        both_xml = (said, other) == ("text/xml", "application/fhir+xml")
         assert matches(said, body) is (said == other or both_text or both_xml), (said, other)
 
 
@@ -87,3 +87,26 @@ async def test_size_and_hash_are_the_documents():
     for wrong in ({"size": 0}, {"hash": ""}, {"hash": document.hash.lower()}):
         with pytest.raises(Unprocessable):
             check(whole | wrong, document, "x")
+
+
+@pytest.mark.parametrize(
+    ("said", "body"),
+    [
+        ("application/fhir+json", b'{"a":1}'),
+        ("application/fhir+json", b'{"resourceType":"Nothing"}'),
+        ("application/fhir+json", b"[]"),
+        ("application/fhir+json", b'{"resourceType":["Bundle"]}'),
+        ("application/fhir+xml", b"<Bundle/>"),
+        ("application/fhir+xml", b'<Nothing xmlns="http://hl7.org/fhir"/>'),
+    ],
+)
+def test_what_is_no_resource_is_no_fhir_document(said, body):
+    assert not matches(said, body)
+
+
+@pytest.mark.parametrize("body", [b"no xml", b"<!DOCTYPE a><a/>", b"\xff\xfe<a/>"])
+async def test_a_refusal_of_xml_tells_the_place(body):
+    with pytest.raises(Unprocessable) as raised:
+        await examined(body, "text/xml", 1000, "DocumentReference.content[1].attachment")
+    (issue,) = raised.value.issues
+    assert issue.expression == ("DocumentReference.content[1].attachment",)
