@@ -11,7 +11,7 @@ import asyncio
 import re
 import socket
 import time
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -28,6 +28,8 @@ BYTES = 256 * 1024
 #: How long a document is kept at most; no longer than its Cache-Control allows.
 KEPT = 3600
 _KEPT_AT_ONCE = 256
+#: IPv4 behind a translator (RFC 6052).
+_TRANSLATED = IPv6Network("64:ff9b::/96")
 _MAX_AGE = re.compile(r"max-age\s*=\s*\"?(\d{1,9})")
 
 
@@ -150,9 +152,15 @@ class Fetcher:
 
 def _public(address: str) -> bool:
     ip = ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    ip = mapped or ip
-    return ip.is_global and not ip.is_multicast
+    if isinstance(ip, IPv6Address):
+        within = ip.ipv4_mapped or ip.sixtofour
+        if ip in _TRANSLATED:
+            within = IPv4Address(int(ip) & 0xFFFFFFFF)
+        elif ip.is_reserved or ip.is_site_local:
+            return False
+        if within is not None:
+            return _public(str(within))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
 def _seconds(cache_control: str) -> int:

@@ -50,7 +50,9 @@ async def test_only_https_and_hosts_on_the_list(url):
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "::1",
-     "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "100.64.0.1", "224.0.0.1"],
+     "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "100.64.0.1", "224.0.0.1",
+     "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::1", "2002:a00:1::1", "::7f00:1",
+     "fec0::1", "ff02::1", "240.0.0.1", "2001:0:1::1", "64:ff9b:1::7f00:1", "::ffff:0:7f00:1"],
 )  # fmt: skip
 async def test_a_name_that_leads_inside_is_refused(address):
     with pytest.raises(Refused):
@@ -67,6 +69,14 @@ async def test_a_public_address_is_connected_to_as_it_was_checked():
         "93.184.216.34",
     )
     assert (await fetcher.address("https://other.example:8443/"))[1] == 8443
+
+
+@pytest.mark.parametrize(
+    "address", ["2a00:1450:4007:80e::200e", "64:ff9b::5db8:d822", "::ffff:93.184.216.34"]
+)
+async def test_public_addresses_of_ipv6_are_reached(address):
+    fetcher = Fetcher(HOSTS, resolve=resolving(address))
+    assert (await fetcher.address("https://keys.example/jwks"))[2] == address
 
 
 async def test_an_unknown_name_is_refused():
