@@ -156,10 +156,10 @@ def _public(address: str) -> bool:
         within = ip.ipv4_mapped or ip.sixtofour
         if ip in _TRANSLATED:
             within = IPv4Address(int(ip) & 0xFFFFFFFF)
-        elif ip.is_reserved or ip.is_site_local:
-            return False
         if within is not None:
             return _public(str(within))
+        if ip.is_site_local:
+            return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
