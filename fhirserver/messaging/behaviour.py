@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from fhirserver.interaction.context import Context, Draft
     from fhirserver.messaging.attachments import Beside
     from fhirserver.messaging.message import Message
-    from fhirserver.messaging.rules import Place
     from fhirserver.messaging.writer import Writer
     from fhirserver.model.version import Version
 
@@ -39,7 +38,7 @@ class MessageBehaviour:
             return drafts
         writer = await writer_of(ctx)
         written: list[Draft] = []
-        roots: dict[str, Draft] = {}
+        gone_off: set[str] = set()
         # Messages of the same Bundle that were found right: an answer may follow what it answers.
         together: dict[str, Message] = {}
         beside = {
@@ -51,16 +50,16 @@ class MessageBehaviour:
             if draft.type != "Communication" or draft.server:
                 written.append(draft)
                 continue
-            made, root = await self._written(ctx, draft, writer, together, beside)
+            made, goes_off = await self._written(ctx, draft, writer, together, beside)
             written.append(made)
             if made.resource is not None:
                 reference = f"Communication/{made.id}"
                 together[reference] = message_of(made.resource, ctx.local_bases)
-            if root is not None:
-                roots[root.id] = root
-        if roots and not ctx.store.capabilities.transactions:
+            if goes_off:
+                gone_off.add(made.id)
+        if not ctx.store.capabilities.transactions:
             return written  # `after_commit` sees to it
-        return [*written, *(r for id, r in roots.items() if id not in _ids(written))]
+        return await ending.with_threads(ctx, written, gone_off)
 
     async def after_commit(self, ctx: Context, versions: Sequence[Version]) -> None:
         if not ctx.store.capabilities.transactions:
@@ -74,38 +73,39 @@ class MessageBehaviour:
         writer: Writer,
         together: dict[str, Message],
         beside: Beside,
-    ) -> tuple[Draft, Draft | None]:
-        """The draft as it is to be written, and the change of its thread's first message."""
+    ) -> tuple[Draft, bool]:
+        """The draft as it is to be written, and whether it is a message that goes off now."""
         reference = f"Communication/{draft.id}"
         found = await thread.stored(ctx, reference)
         before = found[1] if found else None
         if draft.resource is None:
             _check_deletion(before, writer)
-            return draft, None
+            return draft, False
         message = message_of(draft.resource, ctx.local_bases)
         if not _is_bound(ctx, before, message):
-            return draft, None
+            return draft, False
         if before is not None and not before.is_draft:
             resource = await changed(ctx, reference, before, draft.resource, writer)
             was = thread_state(before.resource).ended
             if thread_state(resource).ended == was:
-                return replace(draft, resource=resource), None
+                return replace(draft, resource=resource), False
             held = thread.while_as_it_is(reference, was)
-            return replace(draft, resource=resource, selects=(*draft.selects, held)), None
+            return replace(draft, resource=resource, selects=(*draft.selects, held)), False
         if writer.citizen and not await has_open_space(ctx, writer):
             raise Forbidden("This space is closed; who holds it can open it again and write then.")
         resource = sending.signed(ctx, draft.resource, writer)
         writer = await delegation.acting(ctx, resource, writer)
         if message.is_draft:
             await attachments.check(ctx, resource, writer.open, beside)
-            return replace(draft, resource=with_extensions(resource, KEPT, [])), None
+            return replace(draft, resource=with_extensions(resource, KEPT, [])), False
         if message.status not in SENT:
             raise refused(
                 "A message is written with status preparation and sent with in-progress or "
                 "completed.",
                 "status",
             )
-        return await sent(ctx, replace(draft, resource=resource), writer, together, beside)
+        made = await sent(ctx, replace(draft, resource=resource), writer, together, beside)
+        return made, True
 
 
 async def sent(
@@ -114,9 +114,8 @@ async def sent(
     writer: Writer,
     together: Mapping[str, Message],
     beside: Beside,
-) -> tuple[Draft, Draft | None]:
-    """A message that is to go off, checked and completed; and the change of its thread's first
-    message, where there is one. Raises Unprocessable and Forbidden."""
+) -> Draft:
+    """A message that is to go off, checked and completed. Raises Unprocessable and Forbidden."""
     assert draft.resource is not None
     resource = draft.resource
     message = message_of(resource, ctx.local_bases)
@@ -138,20 +137,7 @@ async def sent(
     resource = sending.stamped(resource, message, writer, ctx.clock())
     message = message_of(resource, ctx.local_bases)
     draft = replace(draft, resource=resource, selects=(*draft.selects, *allowed.selects))
-    if not message.by_professional:
-        return draft, None
-    if not place.root:
-        return ending.opened(draft), None
-    return draft, _root_change(message, place)
-
-
-def _root_change(message: Message, place: Place) -> Draft | None:
-    """What a professional's message does to its thread: ends it, or opens it again."""
-    if place.version is None or place.first is None:
-        return None
-    if thread_state(place.first.resource).ended == message.ends_thread:
-        return None
-    return ending.state_draft(place.version, message.ends_thread, message.sent, message.sender)
+    return ending.opened(draft) if message.by_professional and not place.root else draft
 
 
 def _is_bound(ctx: Context, before: Message | None, message: Message) -> bool:
@@ -176,7 +162,3 @@ def _check_deletion(before: Message | None, writer: Writer) -> None:
         raise refused(
             f"A message that was sent stays; say that it was an error (status {WITHDRAWN})."
         )
-
-
-def _ids(drafts: Sequence[Draft]) -> set[str]:
-    return {draft.id for draft in drafts if draft.type == "Communication"}

@@ -20,6 +20,9 @@ from fhirserver.model.extensions import with_extensions
 from fhirserver.model.json import decode_stored
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
     from fhirserver.interaction.context import Context, Resource
     from fhirserver.model.version import Version
 
@@ -56,6 +59,36 @@ def state_draft(
         server=True,
         selects=(thread.while_as_it_is(reference, was),),
     )
+
+
+async def with_threads(
+    ctx: Context, written: Sequence[Draft], gone_off: AbstractSet[str]
+) -> list[Draft]:
+    """What is written, with what the messages `gone_off` (ids) mean for their threads: the last
+    of a professional decides. A first message of the same Bundle is changed in its place."""
+    drafts = list(written)
+    places = {f"{d.type}/{d.id}": n for n, d in enumerate(written) if d.resource is not None}
+    roots: dict[str, Draft] = {}
+    for draft in written:
+        message = message_of(draft.resource or {}, ctx.local_bases)
+        root = message.part_of
+        if draft.id not in gone_off or not (message.by_professional and root):
+            continue
+        found = await thread.stored(ctx, root)
+        was = found is not None and thread_state(found[1].resource).ended
+        if (place := places.get(root)) is not None:
+            above = drafts[place].resource or {}
+            if thread_state(above).ended != message.ends_thread:
+                drafts[place] = replace(
+                    drafts[place],
+                    resource=with_state(above, message.ends_thread, message.sent, message.sender),
+                    selects=(*drafts[place].selects, thread.while_as_it_is(root, was)),
+                )
+            continue
+        roots.pop(root, None)
+        if found is not None and was != message.ends_thread:
+            roots[root] = state_draft(found[0], message.ends_thread, message.sent, message.sender)
+    return [*drafts, *roots.values()]
 
 
 async def end(

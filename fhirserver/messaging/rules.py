@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
     from fhirserver.messaging.message import Message
     from fhirserver.messaging.writer import Writer
-    from fhirserver.model.version import Version
 
     #: Messages that are written together, by reference.
     Together = Mapping[str, Message]
@@ -39,10 +38,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where in which thread a message goes. `root`: the first message, "" when it is that itself;
-    `version`: of it, None when it is not stored yet; `previous`: the message answered."""
+    `previous`: the message answered."""
 
     root: str = ""
-    version: Version | None = None
     first: Message | None = None
     previous: Message | None = None
     previous_reference: str = ""
@@ -66,12 +64,11 @@ async def place_of(ctx: Context, message: Message, writer: Writer, together: Tog
     if not named:
         return Place()
     where = "partOf[0]" if message.part_of else "inResponseTo[0]"
-    found = await _look(ctx, named, together)
-    if found is None or kind(named) != "Communication":
+    first = await _look(ctx, named, together)
+    if first is None or kind(named) != "Communication":
         if writer.open:  # resources may come in any order
             return Place(message.part_of or named)
         raise _unknown(named, where)
-    version, first = found
     root = named
     if first.part_of:
         root = first.part_of
@@ -80,7 +77,7 @@ async def place_of(ctx: Context, message: Message, writer: Writer, together: Tog
             if writer.open:
                 return Place(root)
             raise _unknown(named, where)
-        version, first = above
+        first = above
     if not writer.open and not await _has_part(ctx, root, first, writer, together):
         raise _unknown(named, where)
     if message.subject and first.subject != message.subject:
@@ -88,12 +85,11 @@ async def place_of(ctx: Context, message: Message, writer: Writer, together: Tog
     answered = message.in_response_to
     previous = None
     if answered:
-        above = await _look(ctx, answered, together)
-        previous = above[1] if above else None
+        previous = await _look(ctx, answered, together)
         strange = previous is None or (answered != root and previous.part_of != root)
         if strange and not (writer.open and previous is None):
             raise _unknown(answered, "inResponseTo[0]")
-    return Place(root, version, first, previous, answered)
+    return Place(root, first, previous, answered)
 
 
 async def check_citizen(
@@ -212,15 +208,13 @@ async def _check_proxy(ctx: Context, recipient: str, message: Message, number: i
         raise _unknown(recipient, f"recipient[{number}]")
 
 
-async def _look(
-    ctx: Context, reference: str, together: Together
-) -> tuple[Version | None, Message] | None:
+async def _look(ctx: Context, reference: str, together: Together) -> Message | None:
     if reference in together:
-        return None, together[reference]
+        return together[reference]
     found = await thread.stored(ctx, reference)
     if found is None or found[1].is_draft:
         return None
-    return found
+    return found[1]
 
 
 async def _has_part(

@@ -20,6 +20,7 @@ from messaging_people import (
     message,
     professional,
     said,
+    state,
     unread,
 )
 from smart_browser import CAMILLE, LEA
@@ -322,6 +323,43 @@ async def test_a_citizen_writes_first_to_a_pharmacy_they_have_been_to(door):
     for id in ("not-visited", "no-mailbox", "no-pharmacy"):
         outcome = await camille.send(message(to=f"Organization/{id}"), 422)
         assert "first exchange" in said(outcome)
+
+
+async def test_of_a_bundle_the_last_message_says_how_the_thread_is(door):
+    doctor, camille = await professional(door), await citizen(door)
+    ending = {"extension": [{"url": EXTENSION + "ends-thread", "valueBoolean": True}]}
+    new = "urn:uuid:0b9a3a3e-0000-4000-8000-000000000001"
+
+    async def write(*resources):
+        entries = [
+            {
+                "fullUrl": new if number == 0 else f"{new[:-2]}1{number}",
+                "resource": resource,
+                "request": {"method": "POST", "url": "Communication"},
+            }
+            for number, resource in enumerate(resources)
+        ]
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        answer = await doctor.ask("POST", "", bundle, prefer="return=representation")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["entry"][0]["resource"]["id"]
+
+    root = (await doctor.send(message(to=CAMILLE)))["id"]
+    last, more = message(**answering(root), **ending), message(**answering(root))
+    for bundle, expected in (
+        ((last, more), "REPLY"),
+        ((more, last), "REPLY_BLOCKED"),
+        ((last, more), "REPLY"),
+        ((more, more, last), "REPLY_BLOCKED"),
+        ((last, last), "REPLY_BLOCKED"),
+    ):
+        await write(*bundle)
+        assert await state(camille, root) == expected
+    below = {"partOf": [{"reference": new}]}
+    ended = await write(message(to=CAMILLE), message(**below, **ending))
+    assert "has ended this thread" in said(await camille.send(message(**answering(ended)), 422))
+    opened = await write(message(to=CAMILLE, **ending), message(**below))
+    await camille.send(message(**answering(opened)))
 
 
 async def test_a_bundle_gives_no_part_in_a_thread_of_others(door):

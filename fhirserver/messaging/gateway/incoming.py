@@ -57,13 +57,13 @@ async def take(ctx: Context, mail: Incoming, patient: str, settings: GatewaySett
             return id  # handed over before
         draft = Draft("POST", "Communication", id, resource, ABSENT)
         try:
-            draft, root = await sent(ctx, draft, _WRITER, {}, {})
+            draft = await sent(ctx, draft, _WRITER, {}, {})
         except Forbidden as error:
             raise NoSuchMailbox from error
         assert draft.resource is not None
         validated(ctx, draft.resource)
         whole = ctx.store.capabilities.transactions
-        drafts = [draft, root] if root is not None and whole else [draft]
+        drafts = await ending.with_threads(ctx, [draft], {id}) if whole else [draft]
         versions = await commit(ctx, drafts)
         if not whole:
             await ending.settle(ctx, versions[0])
