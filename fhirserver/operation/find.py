@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.diary.appointment import booking
+from fhirserver.diary.appointment import booking, finding
 from fhirserver.errors import Invalid
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.operation.parameters import given
@@ -49,9 +49,9 @@ async def find(ctx: Context, call: Call) -> Resource:
     if not count.isascii() or not count.isdecimal() or len(count) > 6:
         raise Invalid("_count must be a number.")
     patient = booking.patient_of(ctx, single.get("patient-reference", ""))
-    found = await booking.find(
+    found = await finding.find(
         ctx,
-        booking.Wanted(
+        finding.Wanted(
             single.get("start", ""),
             single.get("end", ""),
             tuple(actors),

@@ -126,6 +126,16 @@ def test_what_is_wanted_is_found_by_the_slot_or_else_by_its_agenda(client, agend
         assert [each["start"] for each in find(client, agenda, **asked)] == found, asked
 
 
+def test_agenda_that_a_practitioner_keeps_in_a_role_is_found_by_the_practitioner(client, agenda):
+    doctor = ref(f"Practitioner/{agenda}")
+    put(client, {"resourceType": "PractitionerRole", "id": agenda, "practitioner": doctor})
+    role = ref(f"PractitionerRole/{agenda}")
+    put(client, {"resourceType": "Schedule", "id": agenda, "active": True, "actor": [role]})
+    assert len(find(client, agenda)) == 3
+    assert len(find(client, agenda, practitioner=f"Practitioner/{agenda}")) == 3
+    assert find(client, "nobody") == []
+
+
 def test_what_is_booked_is_not_found_and_comes_back_when_cancelled(client, agenda):
     made = client.post("Appointment", json=appointment(agenda)).json()
     assert status_of_slot(client, agenda) == "busy"

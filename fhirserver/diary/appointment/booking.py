@@ -1,15 +1,13 @@
-"""Finding a free slot, holding it for a while, booking it: [ITI-115] to [ITI-117] of IHE Scheduling
+"""Holding a free slot for a while, booking it: [ITI-116] and [ITI-117] of IHE Scheduling
 (https://profiles.ihe.net/ITI/Scheduling/index.html).
 
-What `find` proposes is not stored: a proposed Appointment has the id of its slot. `hold` stores it
-as pending, for `HOLD` and no longer; `book` makes it booked, held before or not. Of many who hold
-or book one slot at the same moment, one gets it (`behaviour.py`).
+`hold` stores what was proposed (`finding.py`) as pending, for `HOLD` and no longer; `book` makes it
+booked, held before or not. Of many who hold or book one slot at the same moment, one gets it
+(`behaviour.py`).
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,6 @@ from fhirserver.diary.appointment.behaviour import taken_already
 from fhirserver.errors import Conflict, Invalid, Issue, NotFound, Unprocessable
 from fhirserver.interaction.create import create
 from fhirserver.interaction.read import read
-from fhirserver.interaction.search import search
 from fhirserver.interaction.update import update
 from fhirserver.model.dates import instant, interval, microseconds
 from fhirserver.model.extensions import with_extensions
@@ -36,67 +33,7 @@ if TYPE_CHECKING:
 
 HELD_UNTIL = "http://fhirserver.example/StructureDefinition/appointment-held-until"
 HOLD = timedelta(minutes=10)
-_LONGEST = timedelta(days=366)
-_MOST = 200
 _FROM_SLOT = ("serviceCategory", "serviceType", "specialty")
-_KINDS = ("Practitioner", "PractitionerRole", "HealthcareService", "Location", "Device")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What `find` is asked for: a span of time, who or where (references or ids), what for (tokens
-    `system|code`), and for whom."""
-
-    start: str
-    end: str
-    actors: tuple[str, ...] = ()
-    specialties: tuple[str, ...] = ()
-    visit_types: tuple[str, ...] = ()
-    schedules: tuple[str, ...] = ()
-    patient: str = ""
-    count: int = 20
-
-
-async def find(ctx: Context, wanted: Wanted) -> list[Json]:
-    """Proposed Appointments for the free slots that begin in the span, soonest first."""
-    begin, end = _span(wanted)
-    now = microseconds(ctx.clock())
-    if end <= now:
-        return []
-    parameters = [
-        ("status", "free"),
-        ("start", f"ge{instant(max(begin, now))}"),
-        ("start", f"lt{instant(end)}"),
-        ("_include", "Slot:schedule"),
-        ("_sort", "start"),
-        ("_count", str(min(wanted.count, _MOST))),
-    ]
-    if wanted.actors:
-        parameters.append(("schedule.actor", ",".join(wanted.actors)))
-    if wanted.schedules:
-        parameters.append(("schedule", ",".join(wanted.schedules)))
-    # What a slot does not say of itself, its agenda says for it.
-    parameters += [("_filter", _either("specialty", (token,))) for token in wanted.specialties]
-    if wanted.visit_types:
-        parameters.append(("_filter", _either("service-type", wanted.visit_types)))
-    result = await search(ctx, ("Slot",), parameters, strict=True)
-    schedules = {(v.type, v.id): decode_stored(v.content or b"{}") for v in result.included}
-    found = []
-    for version in result.matches:
-        slot = decode_stored(version.content or b"{}")
-        if not await slots.taken_by(ctx, version.id):  # nobody tells who has it
-            named = identity(slot.get("schedule"), ctx.local_bases)
-            found.append(_proposed(slot, named and schedules.get(named), wanted.patient))
-    return found
-
-
-def _either(name: str, tokens: Sequence[str]) -> str:
-    """A filter: one of the tokens is said of the slot or, when it says none, of its schedule."""
-    values = [json.dumps(token, ensure_ascii=False) for token in tokens]
-    own, general = (
-        " or ".join(f"{path} eq {value}" for value in values) for path in (name, f"schedule.{name}")
-    )
-    return f"({own}) or ({name} pr false and ({general}))"
 
 
 async def hold(ctx: Context, reference: str, patient: str) -> Version:
@@ -167,7 +104,7 @@ async def _stored(ctx: Context, slot: Json, patient: str, status: str) -> Versio
     if named is not None:
         version = await ctx.as_server.store.read(*named)
         schedule = decode_stored(version.content) if version and version.content else None
-    made = _proposed(slot, schedule, patient)
+    made = proposed(slot, schedule, patient)
     del made["id"]
     made["status"] = status
     made["created"] = instant(microseconds(ctx.clock()))
@@ -212,7 +149,7 @@ async def _slot(ctx: Context, reference: str) -> Json:
     return slot
 
 
-def _proposed(slot: Json, schedule: Json | None, patient: str) -> Json:
+def proposed(slot: Json, schedule: Json | None, patient: str) -> Json:
     minutes = (interval(slot["end"])[0] - interval(slot["start"])[0]) // 60_000_000
     actors: Sequence[Json] = (schedule or {}).get("actor", [])
     participants: list[Json] = [{"actor": a, "status": "needs-action"} for a in actors]
@@ -284,22 +221,3 @@ def patient_of(ctx: Context, given: str) -> str:
         return f"Patient/{ctx.caller.patient}"
     role, user = ctx.caller.role, ctx.caller.fhir_user
     return user if role is Role.CITIZEN and user.startswith("Patient/") else ""
-
-
-def _span(wanted: Wanted) -> tuple[int, int]:
-    bounds = []
-    for name, text in (("start", wanted.start), ("end", wanted.end)):
-        if not text:
-            raise Invalid(f"The parameter {name} is needed.", code="required")
-        try:
-            bounds.append(interval(text))
-        except ValueError:
-            raise Invalid(f"{name} is not a dateTime: {text[:80]}") from None
-    (begin, _), (_, end) = bounds
-    if len(wanted.end) > 10:
-        end = bounds[1][0]
-    if end < begin:
-        raise Invalid("end is before start.")
-    if end - begin > _LONGEST // timedelta(microseconds=1):
-        raise Invalid(f"At most {_LONGEST.days} days can be asked for at once.")
-    return begin, end
