@@ -286,6 +286,13 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="How often spaces that are due are opened or erased"
     )
 
+    erasure_days: int = Field(
+        default=0,
+        ge=0,
+        le=60,
+        description="Days in which a person may still take back that their space be erased; it is "
+        "closed meanwhile. 0: erased at once. The law gives three months in all",
+    )
     smallest_count: int = Field(
         default=10, ge=0, description="Statistics show no number smaller than this"
     )

@@ -33,6 +33,7 @@ def limits_of(settings: Settings) -> Limits:
         # CapabilityStatement, which says what callers may do.
         update_create=settings.auth == "off" or settings.access_client_ids,
         smallest_count=settings.smallest_count,
+        erasure_days=settings.erasure_days,
     )
 
 

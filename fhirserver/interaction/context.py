@@ -45,6 +45,7 @@ class Limits:
     conditional_delete_max: int = 1000
     update_create: bool = True  # PUT may create with the client's id
     smallest_count: int = 10  # statistics show no smaller number
+    erasure_days: int = 0  # in which one may still take back that a space be erased
 
 
 class Validates(Protocol):

@@ -2,8 +2,9 @@
 
 `POST Patient/[id]/$erase-space` without parameters changes nothing: it answers what would be
 erased and a `confirmation` code. With that code as parameter `confirm`, within ten minutes and by
-the same person, everything is erased. The answer is the Task that records it; it is completed
-when nothing is left (docs/space.md). Source: CSP R.1111-36.
+the same person, everything is erased, or, where the operator gives days to take that back, closed
+until then. The answer is the Task that records it; it is completed when nothing is left
+(docs/space.md). Source: CSP R.1111-36.
 """
 
 from __future__ import annotations
@@ -53,8 +54,11 @@ async def erase_space(ctx: Context, call: Call) -> Resource | Version:
         return await _ask(ctx, call.id)
     await _confirmed(ctx, call.id, code)
     server = ctx.as_server
-    task = await order(server, call.id, "express-request")
+    days = ctx.limits.erasure_days
+    task = await order(server, call.id, "express-request", days)
     await close(server, call.id)
+    if days:
+        return task
     await erase_current(server, call.id)
     return task
 

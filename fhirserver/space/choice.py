@@ -24,6 +24,7 @@ from fhirserver.model.json import decode_stored
 from fhirserver.space import consents
 from fhirserver.space.codes import OPENED, WAITING, reason
 from fhirserver.space.due import with_active
+from fhirserver.space.erasure import is_to_come, taken_back
 from fhirserver.space.opening import identity_issues, of_patient
 from fhirserver.space.opposed import forgetting
 from fhirserver.space.phases import Phases
@@ -72,7 +73,7 @@ class ChoiceBehaviour:
         if version is None or version.content is None:
             return
         patient = decode_stored(version.content)
-        if patient.get("active") is True:
+        if patient.get("active") is True or await is_to_come(ctx, id):
             return
         said = self.phases.closed_reason(department(patient), ctx.clock().date())
         if said:
@@ -97,7 +98,10 @@ async def consequences(ctx: Context, patient_id: str, before: int | None = None)
     patient = decode_stored(held.content)
     if patient.get("active") is True:
         return drafts
-    drafts += await forgetting(ctx, patient)
+    back = await taken_back(ctx, patient_id)
+    ids = {draft.id for draft in back}
+    drafts += back
+    drafts += [draft for draft in await forgetting(ctx, patient) if draft.id not in ids]
     drafts.append(_server("Patient", held, with_active(patient)))
     for version in (await ctx.store.search(of_patient(patient_id, WAITING))).versions:
         task = {

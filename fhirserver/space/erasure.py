@@ -11,12 +11,14 @@ Source: CSP R.1111-36 (express request: within three months; closed: ten years).
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from fhirserver.access.decision.build import all_of, token
+from fhirserver.access.decision.build import all_of, any_of, token
 from fhirserver.access.decision.codes import ACT_CODE, CONSENT_SCOPE, OPT_OUT, PATIENT_PRIVACY
-from fhirserver.access.store import Selects
+from fhirserver.access.store import Selects, VersionConflict
 from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import attempts, commit
 from fhirserver.model.dates import instant, microseconds
@@ -24,31 +26,36 @@ from fhirserver.model.json import decode_stored
 from fhirserver.model.version import ABSENT
 from fhirserver.search.expression import Both, Compare, Kind, Match, Query, Updated
 from fhirserver.space import consents
-from fhirserver.space.codes import ERASED, ERASURE, OPPOSED, TASK, reason
+from fhirserver.space.codes import ERASED, ERASURE, OPPOSED, TASK, WAITING, WITHDRAWN, reason
 from fhirserver.space.holdings import binaries, held, is_of, loose
 from fhirserver.space.opposed import fingerprints
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from fhirserver.interaction.context import Context
     from fhirserver.model.version import Version
+    from fhirserver.search.expression import Expression
 
 DAYS = 90  # the law gives three months
 _IS_ERASURE = token("code", ERASURE, system=TASK)
 _UNDER_WAY = token("status", "in-progress")
+_TO_COME = token("status", WAITING)
 _AT_ONCE = 500
 
 
-def _of(patient: str) -> Query:
+def _of(patient: str, states: Expression) -> Query:
     named = Both((Compare("system", "eq", ERASED), Compare("code", "eq", patient)))
-    where = all_of(_IS_ERASURE, _UNDER_WAY, Match("identifier", Kind.TOKEN, named))
+    where = all_of(_IS_ERASURE, states, Match("identifier", Kind.TOKEN, named))
     return Query(("Task",), where, count=2)
 
 
-async def order(ctx: Context, patient: str, why: str) -> Version:
-    """Record that a space is to be erased, once; the Task. `ctx`: the server's own."""
+async def order(ctx: Context, patient: str, why: str, days: int = 0) -> Version:
+    """Record that a space is to be erased, once; the Task. `days`: in which that may be taken
+    back. `ctx`: the server's own."""
 
     async def attempt() -> Version:
-        query = _of(patient)
+        query = _of(patient, any_of(_TO_COME, _UNDER_WAY))
         found = (await ctx.store.search(query)).versions
         if found:
             return found[0]
@@ -58,12 +65,12 @@ async def order(ctx: Context, patient: str, why: str) -> Version:
         task = {
             "resourceType": "Task",
             "identifier": named,
-            "status": "in-progress",
+            "status": WAITING if days else "in-progress",
             "statusReason": reason(why),
             "intent": "order",
             "code": {"coding": [{"system": TASK, "code": ERASURE}]},
             "authoredOn": instant(microseconds(now)),
-            "restriction": {"period": {"end": (now + timedelta(days=DAYS)).date().isoformat()}},
+            "restriction": {"period": {"start": _day(now, days), "end": _day(now, DAYS)}},
         }
         selects = (Selects(query, frozenset(), server=True),)
         draft = Draft("POST", "Task", ctx.new_id(), task, ABSENT, server=True, selects=selects)
@@ -71,6 +78,48 @@ async def order(ctx: Context, patient: str, why: str) -> Version:
         return version
 
     return await attempts(ctx, attempt)
+
+
+def _day(now: datetime, days: int) -> str:
+    return (now + timedelta(days=days)).date().isoformat()
+
+
+async def is_to_come(ctx: Context, patient: str) -> bool:
+    """An erasure is ordered that can still be taken back."""
+    return await ctx.as_server.store.count(_of(patient, _TO_COME), 1) > 0
+
+
+async def taken_back(ctx: Context, patient: str) -> list[Draft]:
+    """What is to be written for an erasure that has not begun not to begin."""
+    drafts = []
+    for version in (await ctx.store.search(_of(patient, _TO_COME))).versions:
+        task = decode_stored(version.content or b"{}")
+        task |= {
+            "identifier": [each for each in task["identifier"] if each["system"] != OPPOSED],
+            "status": WITHDRAWN,
+            "statusReason": reason("asked-for"),
+            "lastModified": instant(microseconds(ctx.clock())),
+        }
+        drafts.append(Draft("PUT", "Task", version.id, task, version.version, server=True))
+    return drafts
+
+
+async def _begin(ctx: Context) -> None:
+    """Begin the erasures whose days to take them back are over."""
+    query = Query(("Task",), all_of(_IS_ERASURE, _TO_COME), count=1000)
+    today = ctx.clock().date().isoformat()
+    while True:
+        page = await ctx.store.search(query)
+        for version in page.versions:
+            task = decode_stored(version.content or b"{}")
+            if task["restriction"]["period"]["start"] <= today:
+                begun = {**task, "status": "in-progress"}
+                draft = Draft("PUT", "Task", version.id, begun, version.version, server=True)
+                with contextlib.suppress(VersionConflict):  # taken back at the last moment
+                    await commit(ctx, [draft])
+        if page.next is None:
+            return
+        query = replace(query, after=page.next)
 
 
 async def _prints(ctx: Context, patient: str) -> list[str]:
@@ -112,6 +161,7 @@ async def erase_current(ctx: Context, patient: str) -> int:
 
 async def erase_due(ctx: Context) -> None:
     """The job: finish every erasure that is under way."""
+    await _begin(ctx)
     page = await ctx.store.search(Query(("Task",), all_of(_IS_ERASURE, _UNDER_WAY), count=1000))
     if not page.versions:
         return
