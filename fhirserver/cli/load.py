@@ -58,9 +58,9 @@ def load(
     by running the same command again.
 
     Every resource is validated against R4. Into a database, the rules and consequences that the
-    services of the health space add to a write (documents, messages, appointments, identities,
-    consents, apps) are left out: load data that a server has accepted before, or send it to one
-    by --url.
+    services of the health space add to a write (documents, messages, appointments, consents,
+    apps) are left out, but for national identities: load data that a server has accepted before,
+    or send it to one by --url.
 
     Exit code 0: everything is in; 1: some entries were refused, each is told with file and
     reason; 2: nothing could be loaded.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from fhirserver.access.store import (
@@ -16,6 +16,7 @@ from fhirserver.interaction.conditional_delete import conditional_delete
 from fhirserver.interaction.conditional_patch import conditional_patch
 from fhirserver.interaction.patch import patch, patch_of
 from fhirserver.interaction.select import conditional_query, select_one, selects
+from fhirserver.load import one_ins
 from fhirserver.load.collector import rarely_collecting
 from fhirserver.load.prepare import Answer, Part
 from fhirserver.load.report import Refusal, Report
@@ -52,6 +53,8 @@ class _Flight(NamedTuple):
 
 
 _Pending = tuple["Unit", "Item | Part"]
+#: A unit, what it was made of, and the numbers of its changes to commit.
+_Chosen = tuple["Unit", "Item | Part", list[int]]
 
 
 class DatabaseLoad:
@@ -78,6 +81,7 @@ class DatabaseLoad:
         self._commit: asyncio.Task[None] | None = None
         self._makes_parameters = False
         self._claimed: set[int] = set()
+        self._taken: set[tuple[object, ...]] = set()  # refused, since another has the INS
 
     async def run(self, files: Sequence[Path]) -> Report:
         meter = Meter()
@@ -197,7 +201,7 @@ class DatabaseLoad:
         there = {(v.type, v.id): v for v in await self._ctx.store.read_many(identities)}
         coming: dict[tuple[str, str], Content] = {}
         again: list[_Pending] = []
-        chosen: list[tuple[Unit, Item | Part, list[int]]] = []
+        chosen: list[_Chosen] = []
         whole = self._ctx.store.capabilities.transactions
         for unit, work in group:
             verdicts = [compare(change, there, coming) for change in unit.changes]
@@ -214,9 +218,13 @@ class DatabaseLoad:
                     coming[unit.changes[n].type, unit.changes[n].id] = content
             if new:
                 chosen.extend([(unit, work, new)] if whole else [(unit, work, [n]) for n in new])
+        chosen, alone = await self._one_for_each_ins(chosen)
         results = await self._ctx.store.commit_many(
             [
-                ([unit.changes[n] for n in numbers], self._preconditions(unit))
+                (
+                    [unit.changes[n] for n in numbers],
+                    [*self._preconditions(unit), *(s for n in numbers for s in alone[id(unit), n])],
+                )
                 for unit, _, numbers in chosen
             ]
         )
@@ -273,11 +281,44 @@ class DatabaseLoad:
             elif verdict is Verdict.KEPT:
                 self.report.kept += 1
             else:
-                line, entry = unit.places[number]
-                change = unit.changes[number]
-                name = f"{change.type}/{change.id}"
-                self._refuse(Refusal(unit.source, DIFFERENT, line, entry, name))
+                self._refuse_change(unit, number, DIFFERENT)
         return new
+
+    async def _one_for_each_ins(
+        self, chosen: list[_Chosen]
+    ) -> tuple[list[_Chosen], dict[tuple[int, int], list[Selects]]]:
+        """Without the Patients whose INS another one has, who are refused; and what must hold for
+        the others (by unit and number) when they are committed."""
+        alone: dict[tuple[int, int], list[Selects]] = defaultdict(list)
+        asked = {
+            (place, n): found
+            for place, (unit, _, numbers) in enumerate(chosen)
+            for n in numbers
+            if (found := one_ins.ins_of(unit.changes[n]))
+        }
+        if not asked:
+            return chosen, alone
+        stored = await one_ins.bearers_of(self._ctx, (i for each in asked.values() for i in each))
+        coming: dict[one_ins.Ins, str] = {}
+        for (place, n), found in asked.items():
+            unit, _, numbers = chosen[place]
+            own = unit.changes[n].id
+            others = [stored.get(ins, frozenset()) - {own} for ins in found]
+            if any(others) or any(coming.get(ins, own) != own for ins in found):
+                numbers.remove(n)
+                self._refuse_taken(unit, n)
+                continue
+            for ins in found:
+                coming[ins] = own
+                alone[id(unit), n].append(one_ins.held(ins, stored.get(ins, frozenset())))
+        return [each for each in chosen if each[2]], alone
+
+    def _refuse_taken(self, unit: Unit, number: int) -> None:
+        """Told once, though the unit is looked at again when others interfere."""
+        place = (unit.source, *unit.places[number], unit.changes[number].id)
+        if place not in self._taken:
+            self._taken.add(place)
+            self._refuse_change(unit, number, one_ins.TAKEN)
 
     def _preconditions(self, unit: Unit) -> list[Selects]:
         found = []
@@ -313,8 +354,14 @@ class DatabaseLoad:
         raise error
 
     def _refuse_unit(self, unit: Unit, reason: str) -> None:
-        for (line, entry), change in zip(unit.places, unit.changes, strict=True):
-            self._refuse(Refusal(unit.source, reason, line, entry, f"{change.type}/{change.id}"))
+        for number in range(len(unit.changes)):
+            self._refuse_change(unit, number, reason)
+
+    def _refuse_change(self, unit: Unit, number: int, reason: str) -> None:
+        line, entry = unit.places[number]
+        change = unit.changes[number]
+        name = f"{change.type}/{change.id}"
+        self._refuse(Refusal(unit.source, reason, line, entry, name))
 
     def _count(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhirserver.conformance.registry import Registry
 from fhirserver.errors import FHIRError, Invalid
+from fhirserver.load import one_ins
 from fhirserver.load.bundle import Entries, Entry, split
 from fhirserver.load.report import Refusal
 from fhirserver.model import json
@@ -250,6 +251,7 @@ class Preparer:
             resource = rewrite(resource, mapping, base=entry.base)
         resource["id"] = entry.id
         self._check(resource)
+        one_ins.check(entry.data, resource)
         if entry.type == "SearchParameter":
             self._registry.check(resource)
         stored = content(resource, entry.id)

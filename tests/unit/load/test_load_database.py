@@ -413,3 +413,57 @@ async def test_hostile_line_is_refused_and_the_next_one_loaded(load, stored, hos
     _, said = await load({"a.ndjson": hostile + b"\n" + dump(patient("z"))})
     assert said
     assert (await stored()).keys() == {"Patient/z"}
+
+
+# --- French numbers ---------------------------------------------------------------------------
+
+INS = "urn:oid:1.2.250.1.213.1.4.10"
+
+
+def with_ins(id, value, system=INS, **more):
+    return patient(id, identifier=[{"system": system, "value": value, **more}])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+async def test_second_patient_with_an_ins_is_refused(load, stored, workers):
+    lines = [with_ins("a", "1"), patient("x"), with_ins("b", "1"), with_ins("c", "1", use="old")]
+    report, said = await load({"a.ndjson": b"\n".join(map(dump, lines))}, workers=workers)
+    assert counts(report) == (3, 0, 0, 1)
+    assert "a.ndjson:3" in said[0]
+    assert "INS" in said[0]
+    report, said = await load({"b.json": with_ins("d", "1"), "c.json": with_ins("a", "1")})
+    assert counts(report) == (0, 0, 1, 1)
+    assert set(await stored()) == {"Patient/a", "Patient/x", "Patient/c"}
+
+
+async def test_patient_keeps_the_own_ins_in_a_new_version(load):
+    await load({"a.json": with_ins("a", "1")})
+    changed = {**with_ins("a", "1"), "active": True}
+    report, said = await load({"a.json": changed})
+    assert (counts(report), said) == ((0, 1, 0, 0), [])
+
+
+async def test_the_rest_of_a_transaction_goes_on_without_a_patient_whose_ins_is_taken(load):
+    await load({"a.json": with_ins("a", "1")})
+    other = {"resourceType": "Patient", "identifier": [{"system": INS, "value": "1"}]}
+    bundle = transaction(post("urn:uuid:1", other), post("urn:uuid:2", {"resourceType": "Patient"}))
+    report, said = await load({"b.json": bundle})
+    assert counts(report) == (1, 0, 0, 1)
+    assert "entry[0]" in said[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        with_ins("a", "123", system="urn:oid:1.2.250.1.213.1.4.8"),
+        {
+            "resourceType": "Practitioner",
+            "id": "a",
+            "identifier": [{"system": "https://rpps.esante.gouv.fr", "value": "12"}],
+        },
+    ],
+)
+async def test_wrong_french_number_is_refused(load, wrong):
+    report, said = await load({"a.json": wrong})
+    assert counts(report) == (0, 0, 0, 1)
+    assert "identifier" in said[0]
