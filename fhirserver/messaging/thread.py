@@ -1,7 +1,7 @@
 """What the store knows of a thread: its messages, who has part in it, whether it was ended.
 
-Looked at by the server's own view, but for `seen` and `messages`; the rules (`rules.py`) say what
-of it the caller is told.
+Looked at by the server's own view, but for `seen`, `messages` and `waiting`; the rules
+(`rules.py`) say what of it the caller is told.
 """
 
 from __future__ import annotations
@@ -104,7 +104,18 @@ def while_as_it_is(root: str, ended: bool) -> Selects:
 
 async def messages(ctx: Context, root: str) -> list[Version]:
     """Every sent message of the thread that the caller sees, in order of creation."""
-    query = Query(_TYPE, within(root), count=_PAGE)
+    return await _all(ctx, within(root))
+
+
+async def waiting(ctx: Context, mailboxes: Iterable[str]) -> list[Version]:
+    """Every message that waits to be read in one of the mailboxes and that the caller sees, in
+    order of creation."""
+    pairs = tuple(map(pair, mailboxes))
+    return await _all(ctx, all_of(_IS_SENT, refers("unread", pairs))) if pairs else []
+
+
+async def _all(ctx: Context, where: Expression) -> list[Version]:
+    query = Query(_TYPE, where, count=_PAGE)
     found: list[Version] = []
     while True:
         page = await ctx.store.search(query)

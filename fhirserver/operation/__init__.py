@@ -25,6 +25,7 @@ from fhirserver.operation.prevention_programme import prevention_programme
 from fhirserver.operation.reindex import reindex, reindex_status
 from fhirserver.operation.summary import summary
 from fhirserver.operation.thread import thread
+from fhirserver.operation.unread import unread
 from fhirserver.operation.validate import validate
 
 _HL7 = "http://hl7.org/fhir/OperationDefinition/"
@@ -226,6 +227,7 @@ OPERATIONS: dict[str, Operation] = {
             instance=True,
             types=frozenset({"Communication"}),
         ),
+        Operation("unread", unread, _OWN + "unread", type=True, types=frozenset({"Communication"})),
         Operation(
             "validate",
             validate,

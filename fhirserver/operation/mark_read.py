@@ -33,7 +33,7 @@ async def mark_read(ctx: Context, call: Call) -> Version:
     if not (message.is_sent and message.links_citizens):
         raise Unprocessable("This is no message that was sent.")
     writer = await writer_of(ctx)
-    reader = _reader(writer, named)
+    reader = reader_of(writer, named)
     mailboxes = (reader,) if writer.open else await reading.mailboxes_of(ctx, writer)
     concerned = set(mailboxes) | ({writer.patient} if writer.proxy else set())
     if not concerned.intersection(message.recipients):
@@ -50,13 +50,14 @@ async def mark_read(ctx: Context, call: Call) -> Version:
     return read
 
 
-def _reader(writer: Writer, named: str) -> str:
+def reader_of(writer: Writer, named: str) -> str:
+    """Who reads: the caller, or who is named where nobody is known."""
     if not writer.open:
         if named:
             raise Invalid("Who reads, the token says; leave 'reader' out.")
         return next(iter(writer.signs), "")
     if kind(named) not in CORRESPONDENTS:
-        raise Invalid("The parameter 'reader' is needed: who has read it.", code="required")
+        raise Invalid("The parameter 'reader' is needed: who it is that reads.", code="required")
     return named
 
 
@@ -68,13 +69,14 @@ def _parameters(call: Call) -> tuple[bool, str]:
                 raise Invalid("thread is true or false.", code="value")
             whole = value in (True, "true")
         elif name == "reader":
-            reader = _reference(value)
+            reader = reference_of(value)
         else:
             raise Invalid(f"$mark-read has no parameter {name[:80]}.")
     return whole, reader
 
 
-def _reference(value: Any) -> str:
+def reference_of(value: Any) -> str:
+    """The parameter `reader`."""
     text = value.get("reference") if isinstance(value, dict) else value
     if not isinstance(text, str):
         raise Invalid("The parameter 'reader' is a Reference.", code="value")

@@ -66,6 +66,9 @@ def test_reading_names_its_reader(fhir, parties):
     root = send(fhir, message(doctor, patient, patient, status="in-progress"))
     count = f"Communication?unread={patient}&_summary=count"
     assert fhir.get(count).json()["total"] == 1
+    outcome_of(fhir.get("Communication/$unread"), 400)
+    waiting = fhir.get(f"Communication/$unread?reader={patient}").json()["parameter"]
+    assert waiting[0] == {"name": "total", "valueUnsignedInt": 1}
     path = f"Communication/{root['id']}/$mark-read"
     outcome_of(fhir.post(path), 400)
     outcome_of(fhir.post(f"{path}?reader={doctor}"), 403)

@@ -249,3 +249,35 @@ async def test_in_a_closed_space_the_citizen_reads_and_is_told_why_they_cannot_w
     await doctor.send(message(to=CAMILLE), 403)
     await camille.ask("DELETE", f"Consent/{closing.json()['id']}")
     await camille.send(message(**answering(first["id"])))
+
+
+async def test_unread_messages_are_counted_in_all_and_in_each_thread(door):
+    doctor, mother = await professional(door), await acting_for(door, CAMILLE, "Léa")
+    camille = await citizen(door)
+    one = await doctor.send(message(to=CAMILLE))
+    two = await doctor.send(message(to=[CAMILLE, MATHIEU]))
+    await doctor.send(message(to=CAMILLE, **answering(one["id"])))
+    child = await doctor.send(message(to=LEA, subject=LEA))
+    answer = await camille.send(message(**answering(two["id"])))
+
+    async def counts(person):
+        answer = await person.get("Communication/$unread")
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        threads = [p["part"] for p in found["parameter"] if p["name"] == "thread"]
+        return parts(found, "total"), [
+            (root["valueReference"]["reference"], unread["valueUnsignedInt"])
+            for root, unread in threads
+        ]
+
+    first, second = f"Communication/{one['id']}", f"Communication/{two['id']}"
+    assert await counts(camille) == ([3], [(first, 2), (second, 1)])
+    assert await counts(mother) == ([1], [(f"Communication/{child['id']}", 1)])
+    assert await counts(doctor) == ([1], [(second, 1)])
+    await camille.does(f"{second}/$mark-read")
+    await doctor.does(f"Communication/{answer['id']}/$mark-read")
+    assert await counts(camille) == ([2], [(first, 2)])
+    assert await counts(doctor) == ([0], [])
+    assert (await camille.get(f"Communication/$unread?reader={LEA}")).status_code == 400
+    without = await citizen(door, scope="launch/patient openid fhirUser patient/Observation.rs")
+    assert (await without.get("Communication/$unread")).status_code == 403

@@ -41,7 +41,8 @@ def test_every_operation_is_defined_as_it_is():
         assert operation.definition == definition["url"]
         assert operation.affects_state == definition["affectsState"]
         assert operation.types == set(definition["resource"])
-        assert (operation.system, operation.type, operation.instance) == (False, False, True)
+        levels = (operation.system, operation.type, operation.instance)
+        assert levels == tuple(definition[name] for name in ("system", "type", "instance"))
 
 
 def test_codes_are_those_of_the_code_systems():
