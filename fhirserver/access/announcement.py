@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from fhirserver.access.decision.build import all_of, negate, token
+from fhirserver.access.decision.build import all_of, any_of, negate, token
 from fhirserver.access.decision.codes import (
     INVISIBLE_TO_PATIENT,
     INVISIBLE_TO_REPRESENTATIVES,
@@ -23,9 +23,9 @@ from fhirserver.access.decision.codes import (
 )
 from fhirserver.access.decision.labels import labelled, months_before
 from fhirserver.access.notice.notice import ANNOUNCEMENT, Notice, notice_id
-from fhirserver.model.dates import microseconds
+from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.json import decode_stored
-from fhirserver.search.expression import Both, Compare, Kind, Match, Query
+from fhirserver.search.expression import Both, Compare, Kind, Match, Query, Updated
 
 if TYPE_CHECKING:
     from fhirserver.access.audit.subject import Subjects
@@ -57,7 +57,8 @@ class Announcements:
             for version in page.versions:
                 if version.content is None:
                     continue
-                day = str(decode_stored(version.content).get("date", ""))[:10]
+                date = decode_stored(version.content).get("date") or instant(version.updated)
+                day = str(date)[:10]
                 for patient in self._subjects.of(version)[0]:
                     if await self._is_open(patient):
                         id = notice_id(patient, ANNOUNCEMENT, day)
@@ -79,10 +80,14 @@ def _waiting(now: int, months: int) -> Expression:
     moment = datetime.fromtimestamp(now / 1_000_000, UTC)
     told = microseconds(moment - AFTER)
     over = microseconds(months_before(moment, months))
-    date = Both((Compare("high", "le", told), Compare("high", "gt", over)))
+    dated = Compare("high", "le", told)
+    since = Both((dated, Compare("high", "gt", over)))
     return all_of(
         labelled(TYPE, INVISIBLE_TO_PATIENT),
         negate(labelled(TYPE, INVISIBLE_TO_REPRESENTATIVES, SECRET_CONNECTION)),
         token("status", "current"),
-        Match("date", Kind.DATE, date),
+        any_of(
+            Match("date", Kind.DATE, since),
+            all_of(negate(Match("date", Kind.DATE, dated)), Updated(since)),
+        ),
     )

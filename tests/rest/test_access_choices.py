@@ -236,6 +236,18 @@ async def test_what_waits_to_be_announced_shows_after_a_month(door):
     assert (await door.get("A", "Binary/news-b")).status_code == 200
 
 
+async def test_what_waits_without_a_date_or_with_one_to_come_shows_after_a_month_too(door):
+    undated = document("undated", "a", labels=["INVISIBLE_PATIENT"])
+    del undated["date"]
+    coming = document("coming", "a", labels=["INVISIBLE_PATIENT"], date="2999-01-01T00:00:00Z")
+    await door.put(undated, coming)
+    for id in ("undated", "coming"):
+        assert not await sees(door, "A", f"DocumentReference/{id}")
+    door.later(days=32)
+    for id in ("undated", "coming"):
+        assert await sees(door, "A", f"DocumentReference/{id}")
+
+
 async def test_matrix_decides_by_profession_and_refuses_unknown_types(door):
     await door.put(team(), document("psy", "a", "68599-0"), document("odd", "a", "99999-9"))
     expected = {"10": {"d", "psy"}, "60": {"d"}, "28": set(), "71": set(), "": set()}

@@ -213,6 +213,16 @@ async def test_after_two_weeks_the_citizen_is_asked_to_see_a_professional(server
     assert len(await told_on("2026-12-20")) == 2  # over: it shows by now
 
 
+async def test_what_waits_without_a_date_is_told_of_after_its_last_change(server):
+    undated = waiting("undated", None)
+    del undated["date"]
+    await server.put(undated)
+    written = (await server.raw.read("DocumentReference", "undated")).updated
+    for days, notices in ((13, 0), (15, 1), (20, 1)):
+        await server.service._announcements.tell(written + days * 86_400_000_000)
+        assert len(await server.all("Communication")) == notices, days
+
+
 async def test_what_waited_longer_than_a_month_is_told_of_no_more(server):
     await server.put(waiting("old", "2026-09-01T10:00:00Z"))
     await server.service.announce()

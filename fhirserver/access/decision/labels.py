@@ -80,10 +80,12 @@ def _of_itself(situation: Situation, type: str, trusted: Expression) -> Expressi
 
 
 def _announced(situation: Situation, type: str) -> Expression:
-    """The time to announce is over."""
+    """The time to announce is over: since the date, and, where that is missing or yet to come,
+    since the last change."""
     day = microseconds(months_before(situation.now, situation.settings.invisible_months))
     if type in ("DocumentReference", "Composition", "DiagnosticReport", "Observation"):
-        return Match("date", Kind.DATE, Compare("high", "le", day))
+        dated = Match("date", Kind.DATE, Compare("high", "le", day))
+        return any_of(dated, Updated(Compare("high", "le", day)))
     return Updated(Compare("high", "le", day))
 
 

@@ -177,8 +177,10 @@ async def compare(store, found, caller):
         Change("PUT", r["resourceType"], r["id"], content(r, r["id"]), INDEXER.entries(r))
         for r in found
     ]
+    updated = []
     for result in await store.commit_many([((change,), ()) for change in changes]):
         assert not isinstance(result, Exception)
+        updated.append(result[0].updated)
     decisions = Decisions(
         store, INDEXER.entries, REGISTRY, AccessSettings(apps={"app": "Device/app"})
     )
@@ -186,7 +188,8 @@ async def compare(store, found, caller):
     permitted = await decisions.permit(caller, NOW)
     assert isinstance(permitted, PermittedStore)
     world = Resources(
-        Candidate(r["resourceType"], r["id"], 0, INDEXER.entries(r), n) for n, r in enumerate(found)
+        Candidate(r["resourceType"], r["id"], updated[n], INDEXER.entries(r), n)
+        for n, r in enumerate(found)
     )
     for type in TYPES:
         for action in "rs":
