@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fhirserver.conformance.shipped_definitions import TYPES, definition, of_type
@@ -10,6 +13,11 @@ from fhirserver.operation import OPERATIONS
 from fhirserver.validation.validator import Validator
 
 OWN = "http://fhirserver.example/"
+SOURCE = Path(__file__).parents[3] / "fhirserver"
+NAMED = re.compile(
+    r"(?:http://fhirserver\.example|\{_?BASE\})"
+    r"/((?:StructureDefinition|CodeSystem|ValueSet|Measure|SearchParameter)/[a-z][a-z-]+)\""
+)
 SHIPPED = [decode_stored(version.content) for type in sorted(TYPES) for version in of_type(type)]
 
 
@@ -43,3 +51,13 @@ def test_each_operation_of_our_own_is_defined_as_it_is_called(operation):
     ) == called
     if operation.types:
         assert set(defined["resource"]) == operation.types
+
+
+def test_what_the_code_names_by_a_url_of_ours_is_shipped():
+    named = {
+        OWN + name
+        for file in SOURCE.rglob("*.py")
+        for name in NAMED.findall(file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 20
+    assert named <= {resource["url"] for resource in SHIPPED}
