@@ -84,7 +84,7 @@ def notices_of(ctx: Context, version: Version) -> list[Notice]:
 
 def _of_appointment(ctx: Context, id: str, resource: dict[str, Any], now: datetime) -> list[Notice]:
     start = resource.get("start")
-    if resource.get("status") != "booked" or not isinstance(start, str):
+    if resource.get("status") != "booked" or not isinstance(start, str) or is_secret(resource):
         return []
     begins = interval(start)[0]
     if not microseconds(now) < begins <= microseconds(now + BEFORE):

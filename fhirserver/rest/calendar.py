@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 
 from fhirserver.access.audit.trail import Access
-from fhirserver.access.caller import Caller, Role
-from fhirserver.diary.appointment.calendar import appointments, patient_of_feed, written
-from fhirserver.errors import FHIRError
+from fhirserver.diary.appointment.calendar import appointments, reader_of_feed, written
+from fhirserver.errors import FHIRError, Forbidden
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from fhirserver.access.caller import Caller
     from fhirserver.interaction.context import Context
 
     Permitted = Callable[[Context, Caller], Awaitable[Context]]
@@ -50,18 +50,17 @@ def router(context: Callable[[], Context | None], permitted: Permitted) -> APIRo
 
 
 async def _feed(ctx: Context, permitted: Permitted, secret: str, address: str) -> bytes | None:
-    """The calendar that a secret opens, as its citizen sees it, and recorded as read by them."""
-    patient = await patient_of_feed(ctx, secret)
-    if patient is None:
+    """The calendar that a secret opens, as who was given it sees it, recorded as read by them."""
+    caller = await reader_of_feed(ctx, secret)
+    if caller is None or caller.patient is None:
         return None
-    caller = Caller(
-        Role.CITIZEN,
-        client="calendar",
-        fhir_user=f"Patient/{patient}",
-        patient=patient,
-        scopes=("patient/Appointment.rs",),
-    )
-    found = await appointments(await permitted(ctx, caller), patient)
+    view = await permitted(ctx, caller)
+    try:
+        if await view.store.read("Patient", caller.patient) is None:
+            return None
+        found = await appointments(view, caller.patient)
+    except Forbidden:  # a representative who is one no longer
+        return None
     if ctx.audit is not None:
         said = Access("search-type", "GET /calendar", address=address, versions=found)
         await ctx.audit.accessed(caller, said)

@@ -153,6 +153,15 @@ async def test_after_a_night_without_any_process_what_is_still_to_come_is_remind
     assert await world.told() == [("appointment", "Appointment/b")]
 
 
+@pytest.mark.parametrize("label", ["CONNEXION_SECRETE", "INVISIBLE_REPRESENTANTS_LEGAUX"])
+async def test_nothing_draws_attention_to_what_representatives_are_not_to_know_of(world, label):
+    secret = {"security": [{"system": "urn:x", "code": label}]}
+    await world.put(appointment(NOW + timedelta(hours=20), meta=secret))
+    await world.put({**recommendation(("2026-11-24", "due")), "meta": secret})
+    await world.remind()
+    assert await world.told() == []
+
+
 async def test_nobody_is_reminded_in_a_space_that_is_not_there(world):
     await world.put({"resourceType": "Patient", "id": "q", "active": False})
     await world.put(appointment(NOW + timedelta(hours=20), patient="q"))

@@ -9,7 +9,7 @@ import pytest
 import smart_browser
 from access_door import choice
 from icalendar import Calendar
-from messaging_people import citizen, professional
+from messaging_people import acting_for, citizen, professional
 from over_http import FHIR_JSON
 from smart_browser import CAMILLE
 
@@ -146,6 +146,28 @@ async def test_a_space_that_its_citizen_has_closed_has_no_calendar_until_it_is_o
     assert (await fetch(door, url)).status_code == 404
     await door.put({**closing, "status": "inactive"})
     assert (await fetch(door, url)).status_code == 200
+
+
+async def test_a_parents_address_shows_what_a_parent_may_see_and_as_long_as_they_may(door):
+    (child,) = [one for one in smart_browser.people() if one["id"] == "lea-lefevre"]
+    who = f"Patient/{child['id']}"
+    mother = await acting_for(door, CAMILLE, "Léa")
+    url = await address_of(mother, who)
+    secret = {"security": [{"system": "urn:x", "code": "CONNEXION_SECRETE"}]}
+    await door.put(
+        appointment("open", patient=who),
+        appointment("secret", patient=who, meta=secret),
+    )
+    found = await events(door, url)
+    assert "open" in found
+    assert "secret" not in found
+    related = [
+        one
+        for one in smart_browser.people()
+        if one["resourceType"] == "RelatedPerson" and one["patient"]["reference"] == who
+    ]
+    await door.put(*({**one, "active": False} for one in related))
+    assert (await fetch(door, url)).status_code == 404
 
 
 def test_without_access_control_the_feed_works_too(server):

@@ -2,7 +2,9 @@
 https://www.rfc-editor.org/rfc/rfc5545), at a private address that can be withdrawn.
 
 Whoever has the address sees the calendar, so it is a secret like a token: the server keeps its
-hash alone, in a Basic of the citizen's space. Withdrawing deletes that.
+hash alone, in a Basic of the citizen's space. Withdrawing deletes that. An address given to a
+representative shows what a representative may see, and only as long as they are one: the Basic says
+who asked (`author`).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.access.caller import Caller, Role
 from fhirserver.diary.space import holder_of_open_space
 from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import attempts, commit
@@ -54,6 +57,8 @@ async def open_feed(ctx: Context, patient: str) -> str:
         "subject": {"reference": f"Patient/{patient}"},
         "created": f"{ctx.clock():%Y-%m-%d}",
     }
+    if ctx.caller.role is Role.PROXY:
+        resource["author"] = {"reference": ctx.caller.fhir_user}
     await commit(ctx, [Draft("POST", "Basic", ctx.new_id(), resource, ABSENT, server=True)])
     return secret
 
@@ -74,16 +79,25 @@ async def close_feeds(ctx: Context, patient: str) -> int:
     return len(found)
 
 
-async def patient_of_feed(ctx: Context, secret: str) -> str | None:
-    """Whose calendar a secret opens; None when it opens none, or no longer."""
+async def reader_of_feed(ctx: Context, secret: str) -> Caller | None:
+    """Whose calendar a secret opens, and as whom; None when it opens none, or no longer."""
     if not 20 <= len(secret) <= 100:
         return None
     found = await _selected(ctx.as_server, "Basic", f"identifier={_SECRET}|{_hash(secret)}")
     if len(found) != 1:
         return None
-    reference = decode_stored(found[0].content or b"{}").get("subject", {}).get("reference", "")
-    patient: str = reference.removeprefix("Patient/")
-    return patient if await holder_of_open_space(ctx, patient) is not None else None
+    feed = decode_stored(found[0].content or b"{}")
+    patient = feed.get("subject", {}).get("reference", "").removeprefix("Patient/")
+    if await holder_of_open_space(ctx, patient) is None:
+        return None
+    author = feed.get("author", {}).get("reference", "")
+    return Caller(
+        Role.PROXY if author else Role.CITIZEN,
+        client="calendar",
+        fhir_user=author or f"Patient/{patient}",
+        patient=patient,
+        scopes=("patient/Patient.r", "patient/Appointment.rs"),
+    )
 
 
 async def appointments(ctx: Context, patient: str) -> list[Version]:
