@@ -18,7 +18,7 @@ from fhirserver.access.caller import Role
 from fhirserver.access.decision.codes import INS
 from fhirserver.interaction.context import Draft
 from fhirserver.model.version import ABSENT
-from fhirserver.record import content_type, french, metadata, replacement, unique_id
+from fhirserver.record import author, content_type, french, metadata, replacement, unique_id
 from fhirserver.record.content import check, decoded, examined, refusal
 from fhirserver.record.names import URI
 from fhirserver.record.submission import derived_set
@@ -46,6 +46,7 @@ async def publish(
         raise refusal(
             "A document is published as current.", "DocumentReference.status", "business-rule"
         )
+    resource = await author.authored(view, resource)
     for place, content in enumerate(resource["content"]):
         document = await _take_in(view, draft, resource, place, content, settings, antivirus)
         if document is None:

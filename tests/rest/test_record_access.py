@@ -484,3 +484,33 @@ async def test_a_number_that_is_not_the_callers_makes_no_author(numbered, more):
     assert (await status(numbered, "p", document, "entered-in-error")).status_code == 403
     answer = await numbered.ask("p", "DELETE", f"DocumentReference/{document['id']}")
     assert answer.status_code == 403
+
+
+async def test_what_a_citizen_adds_names_no_professional_as_author(numbered):
+    door = numbered
+    bare = samples.simplified(PATIENT)
+    del bare["author"]
+    for name, author in (("A", PATIENT), ("p", "Practitioner/p")):
+        answer = await door.ask(
+            name, "POST", "DocumentReference", bare | {"masterIdentifier": samples.unique()}
+        )
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["author"] == [{"reference": author}]
+    for more in (
+        by("Practitioner/p"),
+        {"author": [{"reference": PATIENT}, {"reference": "Organization/h"}]},
+        carried_by(person("Practitioner", number(RPPS, "10101201234"))),
+        carried_by(person("Patient", number(samples.TEST_INS, "260058815400233"))),
+        {"author": [{"identifier": {"system": RPPS, "value": "10101201234"}}]},
+    ):
+        refused = await door.ask(
+            "A", "POST", "DocumentReference", samples.simplified(PATIENT, **more)
+        )
+        (issue,) = outcome_of(refused, 403)["issue"]
+        assert issue["expression"][0].startswith("DocumentReference.author[")
+        bundle = samples.whole(PATIENT, **more)
+        outcome_of(await door.ask("A", "POST", "", bundle), 403)
+    device = carried_by(
+        {"resourceType": "Device", "id": "d", "deviceName": [{"name": "x", "type": "other"}]}
+    )
+    await publish(door, "A", **device)

@@ -50,10 +50,14 @@ async def door(request, tmp_path):
     await close_door(made, lifespan)
 
 
+ACTIVE = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
+
+
 def allergy(id, whose, **more):
     return {
         "resourceType": "AllergyIntolerance",
         "id": id,
+        "clinicalStatus": {"coding": [{"system": ACTIVE, "code": "active"}]},
         "code": {"text": id},
         "patient": {"reference": f"Patient/{whose}"},
         **more,
@@ -143,7 +147,14 @@ async def test_document_leaves_out_and_reports_what_is_hidden(door):
     mine = (await door.get("A", "Composition/doc/$document")).json()["entry"]
     assert "extension" not in mine[0]
     outcome_of(await door.get("y", "Composition/doc/$document"), 404)
-    outcome_of(await door.ask("A", "POST", "Composition/doc/$document?persist=true"), 403)
+    # Stored, what one made is hidden from the other with what it holds.
+    kept = {}
+    for name in ("x", "A"):
+        answer = await door.ask(name, "POST", "Composition/doc/$document?persist=true")
+        assert answer.status_code == 200, answer.text
+        kept[name] = f"Bundle/{answer.json()['id']}"
+    assert await door.ids("x", "Bundle") == [kept["x"]]
+    assert await door.ids("A", "Bundle") == sorted(kept.values())
 
 
 async def test_everything_brings_the_contents_its_reader_may_see(door):

@@ -60,7 +60,9 @@ def trusted(situation: Situation, rights: Rights, type: str) -> Expression:
     administered: Expression = NOTHING
     if situation.settings.masked_for_administrator and not situation.emergency:
         administered = belongs(type, rights.administers)
-    return any_of(authored(type, situation), administered)
+    # A stored document shows what was visible to who assembled it, whoever wrote its Composition.
+    written = NOTHING if type == "Bundle" else authored(type, situation)
+    return any_of(written, administered)
 
 
 def permission(situation: Situation, rights: Rights, action: str, type: str) -> Expression | None:
