@@ -69,10 +69,10 @@ def _repeated(item: Item, birth: date, done: Sequence[Event], on: date) -> list[
     """The last test done, and when the next one is wished."""
     found = []
     tests = {phase.test for phase in item.phases}
-    demanded = [
-        _demanded(item, one.rule.line, one.rule.wants, one.day, one.event, on)
-        for one in open_follow_ups(item.follow_ups, done)
-    ]
+    demanded: dict[str, Planned] = {}  # one for each test wanted, since it was first
+    for one in open_follow_ups(item.follow_ups, done):
+        planned = _demanded(item, one.rule.line, one.rule.wants, one.day, one.event, on)
+        demanded.setdefault(planned.test or "", planned)
     last = [event for event in done if event.test in tests]
     if last:
         found.append(
@@ -82,7 +82,7 @@ def _repeated(item: Item, birth: date, done: Sequence[Event], on: date) -> list[
             )
         )  # fmt: skip
     if demanded:
-        return found + demanded
+        return found + list(demanded.values())
     counted = [event for event in done if event.result != "unsatisfactory"]
     for phase in item.phases:
         begin, end = phase.start.after(birth), phase.end.after(birth)

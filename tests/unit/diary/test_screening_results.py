@@ -92,6 +92,7 @@ CASES = [
     ("colorectal", FIFTY, "2026-05-01 fit neg", "upcoming stool-blood-test 2028-05-01"),
     ("colorectal", FIFTY, "2026-05-01 fit pos", "due colonoscopy 2026-05-01"),
     ("colorectal", FIFTY, "2020-05-01 fit pos; 2022-05-01 fit neg", "due colonoscopy 2020-05-01"),
+    ("colorectal", FIFTY, "2024-03-01 fit pos; 2026-05-01 fit pos", "due colonoscopy 2024-03-01"),
     ("colorectal", FIFTY, "2026-01-01 fit pos; 2026-02-01 colonoscopy neg",
      "upcoming stool-blood-test 2031-02-01"),
     ("colorectal", FIFTY, "2026-01-01 fit pos; 2026-02-01 colonoscopy",
