@@ -99,6 +99,12 @@ SEARCH: dict[str, list[Step]] = {
         finds("ValueSet?url:above=http://TAG.example/fhir/ValueSet/1/2", "TAG"),
         finds("ValueSet?url:above=http://TAG.example/fhir/ValueSet/12"),
     ],
+    "a profile with a version is found without it too": [
+        put(observation(meta={"profile": ["http://TAG.example/p|1.0"]})),
+        finds("Observation?_profile=http://TAG.example/p", "TAG"),
+        finds("Observation?_profile=http://TAG.example/p|1.0", "TAG"),
+        finds("Observation?_profile=http://TAG.example/p|2.0"),
+    ],
     "a stored instant against a day": [
         put(observation(effectiveDateTime="2020-01-01T10:00:00Z")),
         finds(f"Observation?{MINE}&date=gt2020-01-01"),

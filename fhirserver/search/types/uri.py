@@ -46,10 +46,17 @@ def convert(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
         out += [UriEntry(param, value[:LONGEST]) for param in params]
 
 
+def canonical(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
+    """A canonical; one with a version is also found without it, as by a reference parameter."""
+    convert(params, value, out)
+    if isinstance(value, str) and "|" in value:
+        convert(params, value.partition("|")[0], out)
+
+
 def presence(params: tuple[str, ...], value: Any, out: list[Entry]) -> None:
     out += [UriEntry(param, None) for param in params]
 
 
 CONVERT: dict[str, Converter] = dict.fromkeys(
-    ("uri", "url", "canonical", "oid", "uuid", "string", ""), convert
-)
+    ("uri", "url", "oid", "uuid", "string", ""), convert
+) | {"canonical": canonical}

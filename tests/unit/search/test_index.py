@@ -117,6 +117,15 @@ def test_duplicate_values_give_one_entry(indexer: Indexer) -> None:
     assert entries.count(StringEntry("family", "a", "A")) == 1
 
 
+def test_canonical_with_a_version_is_indexed_without_it_too(indexer: Indexer) -> None:
+    profiles = ["http://a.example/p|1.0", "http://a.example/p"]
+    entries = indexer.entries({"resourceType": "Patient", "meta": {"profile": profiles}})
+    assert sorted(e for e in entries if e[0] == "_profile") == [
+        UriEntry("_profile", "http://a.example/p"),
+        UriEntry("_profile", "http://a.example/p|1.0"),
+    ]
+
+
 def test_names_are_indexed_for_each_parameter_that_reads_them(indexer: Indexer) -> None:
     entries = indexer.entries({"resourceType": "Patient", "name": [{"given": ["Éve"]}]})
     found = {tuple(e) for e in entries if isinstance(e, StringEntry)}
