@@ -54,9 +54,12 @@ def reminding(notifier: Notifier) -> Job:
         notices = notices_of(ctx, version)
         # What a later version says comes with that one.
         if notices and await _is_current(ctx, version):
+            mailed: set[str] = set()  # what comes up together is one e-mail
             for notice in notices:
                 if await _has_open_space(ctx, notice.patient):
-                    await notifier.tell(notice)
+                    by_mail = notice.patient not in mailed
+                    if await notifier.tell(notice, by_mail=by_mail):
+                        mailed.add(notice.patient)
 
     async def run(ctx: Context) -> None:
         # What was written since, then what has come near as time went on.

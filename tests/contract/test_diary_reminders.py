@@ -303,6 +303,32 @@ async def test_nobody_elses_plan_and_no_secret_one_is_reminded_of(world):
     assert len(await plans(world)) == count
 
 
+class Mail:
+    """A mail server that keeps what it is given."""
+
+    def __init__(self):
+        self.sent = []
+
+    async def send(self, address, id):
+        self.sent.append(address)
+
+
+async def test_what_becomes_due_together_is_one_e_mail(world):
+    mail = Mail()
+    world.jobs = [
+        reminding(Notifier(world.store, world.ctx.indexer.entries, mail)) for _ in range(2)
+    ]
+    await space(world, "1970-01-10", telecom=[{"system": "email", "value": "a@b.example"}])
+    await world.remind()
+    assert len(await plans(world)) == 3
+    assert mail.sent == ["a@b.example"]
+    positive = examined("2026-11-01", "29771-3", valueCodeableConcept={"text": "positive"})
+    await world.put(positive)
+    await new_day(world)
+    assert len(await plans(world)) == 4
+    assert mail.sent == ["a@b.example"] * 2
+
+
 async def test_many_processes_at_once_remind_once_of_a_screening(world):
     await space(world, "1970-01-10")
     await asyncio.gather(*(job.run(world.ctx) for job in world.jobs))

@@ -65,13 +65,16 @@ class Notifier:
         await self.retry()
         return await self._follower.catch_up(most)
 
-    async def tell(self, notice: Notice) -> None:
-        """Tell a citizen of something that the audit trail does not have; again does nothing."""
-        if notice.kind in self._kinds and notice.id not in self._known:
-            await self._notify(notice)
-            if len(self._known) >= _KNOWN:
-                self._known.clear()
-            self._known.add(notice.id)
+    async def tell(self, notice: Notice, *, by_mail: bool = True) -> bool:
+        """Tell a citizen of something that the audit trail does not have; again does nothing.
+        Whether they were told now. Without `by_mail` only in the space."""
+        if notice.kind not in self._kinds or notice.id in self._known:
+            return False
+        told = await self._notify(notice, by_mail)
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known.add(notice.id)
+        return told
 
     async def retry(self) -> None:
         """Send what could not be sent, when its time has come."""
@@ -85,15 +88,16 @@ class Notifier:
                 for notice in notices_of(record):
                     await self.tell(notice)
 
-    async def _notify(self, notice: Notice) -> None:
+    async def _notify(self, notice: Notice, by_mail: bool) -> bool:
         if await self._suppressed(notice):
-            return
+            return False
         if await self._store.read("Communication", notice.id) is not None:
             if await self._store.get_grant(OUTBOX, notice.id) is None:
-                return  # told before
+                return False  # told before
         else:
-            value = notice.patient.encode()
-            await self._store.put_grant(Grant(OUTBOX, notice.id, value, NEVER))
+            if by_mail:
+                value = notice.patient.encode()
+                await self._store.put_grant(Grant(OUTBOX, notice.id, value, NEVER))
             resource = communication(notice)
             change = Change(
                 "POST",
@@ -106,8 +110,11 @@ class Notifier:
             try:
                 await self._store.commit([change])
             except VersionConflict:
-                return  # another process was faster, and sends
+                return False  # another process was faster, and sends
+            if not by_mail:
+                return True
         await self._send(notice.id, notice.patient)
+        return True
 
     async def _suppressed(self, notice: Notice) -> bool:
         """A document or message may have been hidden since, and a space may be gone."""
