@@ -11,14 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fhirserver.access.caller import Role
-from fhirserver.errors import Forbidden
+from fhirserver.errors import Forbidden, Issue, Unprocessable
 from fhirserver.messaging import attachments, delegation, ending, rules, sending, thread
 from fhirserver.messaging.changing import changed
-from fhirserver.messaging.codes import CITIZENS, KEPT, SENT, WITHDRAWN
+from fhirserver.messaging.codes import CITIZENS, KEPT, PROFESSIONALS, SENT, WITHDRAWN
 from fhirserver.messaging.message import kind, message_of, thread_state
 from fhirserver.messaging.rules import refused
 from fhirserver.messaging.writer import CITIZEN_ROLES, has_open_space, writer_of
 from fhirserver.model.extensions import with_extensions
+from fhirserver.model.references import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class MessageBehaviour:
-    types = frozenset({"Communication"})
+    types = frozenset({"Communication", "CommunicationRequest"})
 
     async def before_commit(self, ctx: Context, drafts: Sequence[Draft]) -> Sequence[Draft]:
         if ctx.server is None:  # the server's own work
@@ -47,6 +48,8 @@ class MessageBehaviour:
             if draft.resource is not None and draft.type != "Communication"
         }
         for draft in drafts:
+            if draft.type == "CommunicationRequest" and writer.citizen and not draft.server:
+                _check_request(ctx, draft)
             if draft.type != "Communication" or draft.server:
                 written.append(draft)
                 continue
@@ -64,6 +67,8 @@ class MessageBehaviour:
     async def after_commit(self, ctx: Context, versions: Sequence[Version]) -> None:
         if not ctx.store.capabilities.transactions:
             for version in versions:
+                if version.type != "Communication":
+                    continue
                 await ending.settle(ctx.as_server, version)
 
     async def _written(
@@ -150,6 +155,23 @@ def _is_bound(ctx: Context, before: Message | None, message: Message) -> bool:
         return before is None or before.sender != ""
     parties = (message.sender, *message.recipients, message.subject)
     return any(kind(each) in CITIZENS for each in parties)
+
+
+def _check_request(ctx: Context, draft: Draft) -> None:
+    """Who is named in a CommunicationRequest sees it: it is no way around the rules of messages."""
+    resource = draft.resource or {}
+    named = {f"recipient[{n}]": each for n, each in enumerate(resource.get("recipient") or [])}
+    named |= {name: resource.get(name) for name in ("sender", "requester")}
+    for place, reference in named.items():
+        type, _ = identity(reference, ctx.local_bases) or ("", "")
+        if type in PROFESSIONALS:
+            issue = Issue(
+                "error",
+                "business-rule",
+                "Citizens write to professionals by messages (Communication).",
+                (f"CommunicationRequest.{place}",),
+            )
+            raise Unprocessable(issues=(issue,))
 
 
 def _check_deletion(before: Message | None, writer: Writer) -> None:

@@ -54,6 +54,15 @@ async def test_only_professionals_open_a_first_exchange(door):
         assert "Citizens do not write to each other" in said(outcome)
     outcome = await camille.send(message(to=()), 422)
     assert "names whom it is for" in said(outcome)
+    request = message(resourceType="CommunicationRequest", status="active")
+    for place, name in (("recipient[0]", "recipient"), ("sender", "sender")):
+        named = {"reference": CLAIRE}
+        body = request | {name: [named] if name == "recipient" else named}
+        answer = await camille.ask("POST", "CommunicationRequest", body)
+        assert answer.status_code == 422
+        assert answer.json()["issue"][0]["expression"] == [f"CommunicationRequest.{place}"]
+    answer = await camille.ask("POST", "CommunicationRequest", request)
+    assert answer.status_code == 201
 
 
 async def test_a_citizen_writes_anew_to_who_wrote_before_and_has_not_ended_it(door):
