@@ -257,9 +257,14 @@ def _replace(resource: dict[str, Any], operation: Operation) -> None:
         element = element_for(siblings, element.choice, operation.value, place.expression)
     value, about = value_for(element, operation.value, place.expression)
     if place.index is None:
-        place.holder.pop(place.name, None)
-        place.holder.pop("_" + place.name, None)
-        _set(place.holder, element.name, value, about)
+        # Where it stood, since the order of elements is kept.
+        members = list(place.holder.items())
+        place.holder.clear()
+        for name, before in members:
+            if name in (place.name, "_" + place.name):
+                _set(place.holder, element.name, value, about)
+            else:
+                place.holder[name] = before
         return
     _put(place.holder, place.name, place.index, value)
     if about is not None or type(place.holder.get("_" + place.name)) is list:

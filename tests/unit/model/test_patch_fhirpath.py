@@ -163,6 +163,22 @@ def test_delete_removes_the_element_if_it_is_there(path, expected):
 
 
 @pytest.mark.parametrize(
+    ("path", "value", "name"),
+    [
+        ("Patient.active", {"valueBoolean": False}, "active"),
+        ("Patient.birthDate", {"valueDate": "2001-01-01"}, "birthDate"),
+        ("Patient.deceased", {"valueDateTime": "2020"}, "deceasedDateTime"),
+    ],
+)
+def test_replace_keeps_the_order_of_elements(path, value, name):
+    given = {**PATIENT, "_birthDate": {"id": "b"}}
+    made = patched(operation(value, type="replace", path=path), resource=given)
+    before = [n for n in given if n != "_birthDate"]
+    after = [n for n in made if n != "_birthDate"]
+    assert after == [name if n == "deceasedBoolean" and "deceased" in path else n for n in before]
+
+
+@pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
         ("Patient.birthDate", {"valueDate": "2001-02-03"}, {"birthDate": "2001-02-03"}),
