@@ -59,4 +59,7 @@ def shown(database: str) -> str:
 
 def reason(error: BaseException) -> str:
     text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    if not text:
+        return type(error).__name__
+    # What a driver adds for its own developers.
+    return text[0].partition(" (configured timeouts")[0].partition(", Timeout:")[0]

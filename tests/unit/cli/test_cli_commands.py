@@ -15,7 +15,7 @@ import pytest
 from fhirserver.cli import application
 from fhirserver.cli.demo import free_port, where_to_look
 from fhirserver.cli.failure import Failure
-from fhirserver.cli.opening import shown
+from fhirserver.cli.opening import reason, shown
 from fhirserver.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -211,6 +211,12 @@ def test_doctor_finds_index_entries_that_are_missing(tmp_path):
 def test_password_of_a_database_is_not_shown():
     assert shown("mongodb://user:secret@host/name") == "mongodb://user:***@host/name"
     assert shown("sqlite:///x.db") == "sqlite:///x.db"
+
+
+def test_reason_of_a_driver_is_told_without_its_settings():
+    said = "h:1: refused (configured timeouts: connectTimeoutMS: 5.0ms), Timeout: 4s, Topology"
+    assert reason(ConnectionError(said)) == "h:1: refused"
+    assert reason(TimeoutError()) == "TimeoutError"
 
 
 # --- serve and demo --------------------------------------------------------------------------
