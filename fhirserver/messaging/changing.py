@@ -1,7 +1,8 @@
 """What may change of a message that was sent: how far it has come, never what it says.
 
-The sender may declare it an error. A recipient may say that it was received. A professional who
-has part in the thread ends or reopens it at its first message. The rest stays as it was sent.
+The sender, or in whose name they wrote, may declare it an error. A recipient may say that it was
+received. A professional who has part in the thread ends or reopens it at its first message. The
+rest stays as it was sent.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.errors import Forbidden, Issue, Unprocessable
-from fhirserver.messaging.codes import KEPT, SENT, THREAD_STATE, UNREAD, WITHDRAWN
+from fhirserver.messaging.codes import KEPT, PROFESSIONALS, SENT, THREAD_STATE, UNREAD, WITHDRAWN
 from fhirserver.messaging.ending import with_state
-from fhirserver.messaging.message import message_of, thread_state
+from fhirserver.messaging.message import kind, message_of, thread_state
 from fhirserver.messaging.rules import check_end, refused
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.extensions import extensions, with_extensions
@@ -35,7 +36,7 @@ async def changed(
     kept = _kept(before.resource, resource, writer)
     if writer.open:
         return kept
-    author = before.sender in writer.signs
+    author = bool({before.sender, _principal(before)} & set(writer.signs))
     recipient = writer.is_party(before.recipients)
     if after.status != before.status:
         _check_status(before, after, author, recipient)
@@ -47,6 +48,11 @@ async def changed(
         if "received" in before.resource:
             raise refused("When it was received stays as it is.", "received")
     return await _thread_state(ctx, reference, before, resource, kept, writer)
+
+
+def _principal(message: Message) -> str:
+    """The professional or establishment in whose name a delegate wrote."""
+    return message.on_behalf_of if kind(message.on_behalf_of) in PROFESSIONALS else ""
 
 
 def _check_content(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

@@ -132,6 +132,9 @@ async def test_a_conversation_by_mail(door_on_both):
     assert bye["inResponseTo"] == [{"reference": f"Communication/{answer['id']}"}]
     outcome = await camille.send(message(**answering(got["id"])), 422)
     assert "has ended this thread" in said(outcome)
+    away = mail("Absent", In_Reply_To=sent["Message-ID"], Auto_Submitted="auto-replied")
+    assert (await hand_over(door.port, away, DOCTOR, MAILBOX))[0] == 250
+    await camille.send(message(**answering(got["id"])), 422)
     again = mail("Encore", References=f"{first['Message-ID']} {last['Message-ID']}")
     assert (await hand_over(door.port, again, DOCTOR, MAILBOX))[0] == 250
     root = (await camille.get(f"Communication/{got['id']}")).json()

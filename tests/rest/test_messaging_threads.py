@@ -222,6 +222,8 @@ async def test_a_delegate_writes_for_a_professional_and_both_are_named(door):
     path = f"Communication/{first['id']}"
     assert (await doctor.get(path)).status_code == 200
     assert (await other.get(path)).status_code == 404
+    mistake = await assistant.send(message(to=CAMILLE, extension=behalf(CLAIRE)))
+    await doctor.put({**mistake, "status": "entered-in-error"})
     answer = await camille.send(message(**answering(first["id"])))
     both = [CLAIRE_ROLE, "PractitionerRole/mathieu-lopez-role"]
     assert [r["reference"] for r in answer["recipient"]] == both

@@ -21,7 +21,7 @@ from fhirserver.messaging.codes import ENDS_THREAD
 from fhirserver.messaging.gateway.addresses import national_identifier, professional_of
 from fhirserver.messaging.gateway.mail_in import NotTaken
 from fhirserver.messaging.gateway.xdm import XML, patients
-from fhirserver.messaging.message import pair
+from fhirserver.messaging.message import pair, thread_state
 from fhirserver.messaging.thread import has_part, stored
 from fhirserver.messaging.writer import Writer, capacities, may_feed
 from fhirserver.model.version import ABSENT
@@ -81,10 +81,11 @@ async def _message(
     ctx: Context, mail: Incoming, sender: str, patient: str, settings: GatewaySettings
 ) -> dict[str, Any]:
     found: dict[str, Any] = {"resourceType": "Communication"}
-    if mail.ends:
+    previous = await _followed(ctx, mail, sender, patient, settings)
+    # An answer of a machine does not open a thread that its owner has ended.
+    if mail.ends or (mail.automatic and previous and await _is_ended(ctx, previous[0])):
         found["extension"] = [{"url": ENDS_THREAD, "valueBoolean": True}]
     found["identifier"] = [{"system": MESSAGE_ID, "value": mail.message_id}]
-    previous = await _followed(ctx, mail, sender, patient, settings)
     if previous:
         root, answered = previous
         found["partOf"] = [{"reference": root}]
@@ -139,6 +140,11 @@ async def _followed(
             if await has_part(ctx, root, same):
                 return root, answered
     return None
+
+
+async def _is_ended(ctx: Context, root: str) -> bool:
+    found = await stored(ctx, root)
+    return found is not None and thread_state(found[1].resource).ended
 
 
 async def _check_documents(ctx: Context, mail: Incoming, patient: str) -> None:

@@ -42,7 +42,8 @@ class NotTaken(ValueError):
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """`message_id` and `references` (the mails it follows, the nearest first) with their angle
-    brackets. `sent`: FHIR dateTime. `ends`: X-MSS-MES is FIN."""
+    brackets. `sent`: FHIR dateTime. `ends`: X-MSS-MES is FIN. `automatic`: no person has written it
+    (RFC 3834)."""
 
     sender: str
     message_id: str
@@ -51,6 +52,7 @@ class Incoming:
     text: str = ""
     sent: str = ""
     ends: bool = False
+    automatic: bool = False
     codes: tuple[str, ...] = ()
     attached: tuple[Attached, ...] = ()
 
@@ -77,6 +79,8 @@ def read(content: bytes, now: datetime) -> Incoming:
         text=_plain(texts),
         sent=_date(mail, now),
         ends=_header(mail, "X-MSS-MES").upper() == "FIN",
+        automatic=_header(mail, "Auto-Submitted").partition(";")[0].strip().lower()
+        not in ("", "no"),
         codes=tuple(
             dict.fromkeys(
                 code
