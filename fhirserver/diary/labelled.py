@@ -5,7 +5,8 @@ behind it; without them it would ask for what has been done. So it is computed o
 the citizen may see, and is hidden from whom one of its sources is hidden, when without the source
 it would say something else. A source without effect leaves no label.
 
-What is still to be announced to the citizen (INVISIBLE_PATIENT) has no part in it.
+What is still to be announced to the citizen (INVISIBLE_PATIENT) can't be told by it, and is not to
+be asked for again: entries on which it bears are left out until then.
 """
 
 from __future__ import annotations
@@ -39,19 +40,32 @@ _CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 
 def computed(
-    record: Sequence[Resource], build: Callable[[Sequence[Resource]], Resource]
+    record: Sequence[Resource], build: Callable[[Sequence[Resource]], Resource], entries: str
 ) -> Resource:
-    """What `build` makes of the record, with its labels in `meta.security`."""
-    seen = [one for one in record if INVISIBLE_TO_PATIENT not in labels(one)]
-    whole = build(seen)
+    """What `build` makes of the record, with its labels in `meta.security`. `entries`: its element
+    that lists what is to be done."""
+
+    def told(held: Sequence[Resource]) -> Resource:
+        seen = [one for one in held if INVISIBLE_TO_PATIENT not in labels(one)]
+        made = build(seen)
+        return made if len(seen) == len(held) else _agreed(made, build(held), entries)
+
+    whole = told(record)
     carried: set[str] = set()
     for hidden in _READERS:
-        found = {label for one in seen for label in labels(one) & hidden}
-        if found - carried and build([one for one in seen if not labels(one) & hidden]) != whole:
+        found = {label for one in record for label in labels(one) & hidden}
+        if found - carried and told([one for one in record if not labels(one) & hidden]) != whole:
             carried |= found
     if not carried:
         return whole
     return {**whole, "meta": {"security": [_coding(label) for label in sorted(carried)]}}
+
+
+def _agreed(made: Resource, known: Resource, entries: str) -> Resource:
+    """The entries that say the same with all that is known; where there are none, all of them, since
+    the list must not be empty."""
+    same = [entry for entry in made.get(entries, []) if entry in known.get(entries, [])]
+    return {**made, entries: same} if same else made
 
 
 def is_secret(resource: Mapping[str, Any]) -> bool:

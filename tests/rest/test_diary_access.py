@@ -172,9 +172,21 @@ async def test_two_hidden_sources_that_say_the_same_hide_the_forecast(space):
     assert await seen(space, "doctor") == []
 
 
-async def test_what_waits_to_be_announced_has_no_part_in_what_the_citizen_reads(space):
+async def test_what_waits_to_be_announced_is_neither_told_nor_asked_for_again(space):
+    before = diseases(await seen(space, "A"))
     await space.put(given("masked", "2026-05-10", "INVISIBLE_PATIENT"))
-    assert tetanus(await seen(space, "A")) == 2
+    waiting = diseases(await seen(space, "A"))
+    assert waiting == diseases(await seen(space, "doctor"))
+    assert TETANUS in before - waiting
+    assert "14189004" in waiting  # measles
+    assert "Immunization/masked" not in str(await seen(space, "A"))
+    await space.put(given("masked", "2026-05-10"))
+    assert tetanus(await seen(space, "A")) == 3
+
+
+def diseases(found):
+    (one,) = found
+    return {each["targetDisease"]["coding"][0]["code"] for each in one["recommendation"]}
 
 
 async def test_programme_is_masked_like_the_examination_that_closes_it(space):
@@ -188,6 +200,21 @@ async def test_programme_is_masked_like_the_examination_that_closes_it(space):
     (plan,) = await seen(space, "A", "CarePlan")
     assert "Observation/smear" in str(plan)
     assert await seen(space, "doctor", "CarePlan") == []
+
+
+async def test_result_that_waits_to_be_announced_does_not_show_in_the_programme(space):
+    code = {"coding": [{"system": "http://loinc.org", "code": "29771-3"}]}
+    await space.put(
+        patient("a", birthDate="1970-01-10", gender="male", identifier=INS),
+        {"resourceType": "Observation", "id": "stool", "status": "final", "code": code,
+         "subject": {"reference": "Patient/a"}, "effectiveDateTime": "2026-11-20",
+         "valueCodeableConcept": {"text": "positive"},
+         "meta": {"security": [{"system": MASK, "code": "INVISIBLE_PATIENT"}]}},
+    )  # fmt: skip
+    (plan,) = await seen(space, "A", "CarePlan")
+    named = [each["detail"]["code"]["coding"][0]["code"] for each in plan["activity"]]
+    assert named
+    assert "colorectal" not in named
 
 
 async def test_signed_in_doctor_has_no_forecast_that_counts_what_the_citizen_has_masked(smart):

@@ -56,7 +56,7 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
             return recommendation(kept(assess(resource, doses, more, today, settings)), resource)
 
         try:
-            return computed([*given, *others], forecast)
+            return computed([*given, *others], forecast, "recommendation")
         except ValueError:  # no birth date that can be read
             return None
 

@@ -33,7 +33,7 @@ async def refresh(ctx: Context, patient: str) -> Version | None:
         record = await of_record(server, patient)
         today = server.clock().date()
         try:
-            return computed(record, lambda held: programme_of(resource, held, today))
+            return computed(record, lambda held: programme_of(resource, held, today), "activity")
         except ValueError:  # no birth date that can be read
             return None
 
