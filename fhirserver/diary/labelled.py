@@ -62,8 +62,8 @@ def computed(
 
 
 def _agreed(made: Resource, known: Resource, entries: str) -> Resource:
-    """The entries that say the same with all that is known; where there are none, all of them, since
-    the list must not be empty."""
+    """The entries that say the same with all that is known; where there are none, all of them: the
+    list must not be empty."""
     same = [entry for entry in made.get(entries, []) if entry in known.get(entries, [])]
     return {**made, entries: same} if same else made
 
