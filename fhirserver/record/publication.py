@@ -21,7 +21,8 @@ from fhirserver.model.version import ABSENT
 from fhirserver.record import author, content_type, french, metadata, replacement, unique_id
 from fhirserver.record.content import check, decoded, examined, refusal
 from fhirserver.record.names import URI
-from fhirserver.record.submission import derived_set
+from fhirserver.record.submission import derived_set, is_set
+from fhirserver.record.view import created
 
 if TYPE_CHECKING:
     from fhirserver.record.antivirus import Antivirus
@@ -67,7 +68,8 @@ async def publish(
         *await unique_id.of_document(view, draft, resource),
     ]
     draft = replace(draft, resource=resource, selects=tuple(selects))
-    if inside and view.ctx.store.capabilities.transactions:
+    alone = not any(is_set(other) and created(other) for other in view.drafts)
+    if inside and alone and view.ctx.store.capabilities.transactions:
         view.added.append(derived_set(view.ctx, draft))
     return draft
 
@@ -92,6 +94,7 @@ async def _take_in(
     else:
         carried = await _carried(view, attachment, where)
         if carried is None:
+            _check_elsewhere(view, draft, attachment, where)
             return None
         if content_type.media_type(carried[1]) != content_type.media_type(said or carried[1]):
             raise refusal(
@@ -135,6 +138,20 @@ async def _carried(view: View, attachment: Resource, where: str) -> tuple[bytes,
     if binary is None or "data" not in binary:
         return None
     return decoded(binary["data"], where), str(binary.get("contentType", ""))
+
+
+def _check_elsewhere(view: View, draft: Draft, attachment: Resource, where: str) -> None:
+    """Refuse a document whose bytes are nowhere to be fetched."""
+    url = str(attachment.get("url", ""))
+    if not url:
+        raise refusal("A document has data or a url.", where, "required")
+    # A PUT to a new id brings back what was stored elsewhere, in whatever order.
+    restored = draft.method == "PUT" and view.ctx.caller.role is Role.OPEN
+    identity = view.identity(url)
+    here = identity is not None and identity[0] == "Binary"
+    if (here or url.lower().startswith("urn:uuid:")) and not restored:
+        text = f"{url[:200]} is neither in the Bundle nor on this server."
+        raise refusal(text, f"{where}.url", "not-found")
 
 
 async def _check_patient(view: View, document: Resource, header: Header, place: int) -> None:

@@ -313,6 +313,35 @@ def bundle_folder(patient, url):
     return samples.entry("List", folder)
 
 
+@pytest.mark.parametrize(
+    ("attachment", "code"),
+    [
+        ({"url": "urn:uuid:0f5c7a3e-0000-4000-8000-000000000000"}, "not-found"),
+        ({"url": "Binary/unknown"}, "not-found"),
+        ({"title": "nothing"}, "required"),
+    ],
+)
+def test_a_document_whose_bytes_are_nowhere_is_refused(
+    fhir, patient, transactions, attachment, code
+):
+    content = [{"attachment": {"contentType": "application/pdf"} | attachment}]
+    made = samples.document(patient) | {"content": content}
+    for answer in (
+        fhir.post("/DocumentReference", json=made),
+        fhir.post("/", json=samples.submission(patient, made)),
+    ):
+        told(answer, 422, code)
+    content[0]["attachment"] = {"contentType": "application/pdf", "url": "https://h.example/1.pdf"}
+    published(fhir, made | {"content": content})
+
+
+def test_content_inside_a_set_needs_no_set_of_its_own(fhir, patient, transactions):
+    bundle = samples.submission(patient, samples.simplified(patient))
+    assert fhir.post("/", json=bundle).status_code == 200
+    found = fhir.get("/List", params={"patient": patient, "code": "submissionset"}).json()
+    assert len(found["entry"]) == 1
+
+
 def test_a_set_that_does_not_fit_together_is_refused_as_a_whole(fhir, patient, transactions):
     other = f"Patient/{fhir.post('/Patient', json={'resourceType': 'Patient'}).json()['id']}"
     for name, bundle in bundles_that_do_not_fit(patient, other):
