@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.errors import Issue, TooLarge, Unprocessable
-from fhirserver.record import cda, content_type
+from fhirserver.record import cda, content_type, fhir_document
 
 if TYPE_CHECKING:
     from fhirserver.record.cda import Header
@@ -26,7 +26,7 @@ _IN_THREAD = 256 * 1024  # larger documents are looked at beside the event loop
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document's bytes and what they tell. `header`: of a CDA."""
+    """A document's bytes and what they tell. `header`: of a CDA; of a FHIR document its patient."""
 
     body: bytes
     hash: str
@@ -84,6 +84,8 @@ def _examine(body: bytes, said: str, place: str) -> Document:
             raise refusal(found.diagnostics, place, found.code) from None
     elif not content_type.matches(said, body):
         raise refusal(f"The bytes of the document are not {said[:80]}.", where)
+    elif content_type.media_type(said) in content_type.FHIR_DOCUMENT:
+        header = fhir_document.read(body, said)
     return Document(body, hash_of(body), header)
 
 

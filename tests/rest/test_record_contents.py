@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import record_samples as samples
 from over_http import outcome_of
+
+from fhirserver.model import xml
 
 SCAN = "import sys; sys.exit(1 if b'virus' in sys.stdin.buffer.read() else 0)"
 VIRUS = b"%PDF-1.4 a virus for tests"
@@ -120,3 +123,46 @@ async def test_a_cda_alone_brings_its_metadata(in_process):
         },
     )
     assert len(found.json()["entry"]) == 1
+
+
+async def test_a_fhir_document_of_another_patient_is_refused(in_process):
+    fhir = await in_process()
+
+    def person(value):
+        identifier = {"system": samples.TEST_INS, "value": value}
+        return {"resourceType": "Patient", "active": True, "identifier": [identifier]}
+
+    made = await fhir.post("/Patient", json=person("279035121518989"))
+    patient = f"Patient/{made.json()['id']}"
+    full_url = "urn:uuid:0f5c7a3e-0000-4000-8000-000000000001"
+    for value, subject, status in (
+        ("279035121518989", full_url, 201),
+        ("260058815400233", full_url, 422),
+        ("260058815400233", "#p", 422),
+        ("260058815400233", "https://elsewhere.example/Patient/1", 201),
+    ):
+        composition = {
+            "resourceType": "Composition",
+            "contained": [person(value) | {"id": "p"}],
+            "status": "final",
+            "type": {"coding": [{"system": "http://loinc.org", "code": "11488-4"}]},
+            "subject": {"reference": subject},
+            "date": "2026-11-20",
+            "author": [{"display": "x"}],
+            "title": "Compte rendu",
+        }
+        bundle = {
+            "resourceType": "Bundle",
+            "type": "document",
+            "entry": [
+                {"resource": composition},
+                {"fullUrl": full_url, "resource": person(value)},
+            ],
+        }
+        for kind, body in (
+            ("application/fhir+json", json.dumps(bundle).encode()),
+            ("application/fhir+xml", xml.encode(bundle)),
+        ):
+            document = samples.simplified(patient, body=body, content_type=kind)
+            answer = await fhir.post("/DocumentReference", json=document)
+            assert answer.status_code == status, (value, subject, kind, answer.text)
