@@ -99,6 +99,7 @@ class MessageBehaviour:
         if writer.citizen and not await has_open_space(ctx, writer):
             raise Forbidden("This space is closed; who holds it can open it again and write then.")
         resource = sending.signed(ctx, draft.resource, writer)
+        resource = await delegation.marked(ctx, resource, writer)
         writer = await delegation.acting(ctx, resource, writer)
         if message.is_draft:
             await attachments.check(ctx, resource, writer.open, beside)

@@ -155,3 +155,34 @@ async def test_the_sample_conversations_are_accepted_in_any_order(in_process):
     for mailbox, number in waiting.items():
         found = await client.get(f"Communication?unread={mailbox}&_summary=count")
         assert found.json()["total"] == number, mailbox
+
+
+def test_who_writes_for_another_has_their_mandate(fhir, parties, tag):
+    patient, doctor = parties["patient"], parties["doctor"]
+    root = send(fhir, message(doctor, patient, patient))
+
+    def put(type, id, **content):
+        body = {"resourceType": type, "id": id, **content}
+        assert fhir.put(f"{type}/{id}", json=body).status_code in (200, 201)
+        return f"{type}/{id}"
+
+    put("Patient", f"other{tag}")
+    mother = put("RelatedPerson", f"m{tag}", patient={"reference": patient})
+    former = put(
+        "RelatedPerson", f"f{tag}", patient={"reference": patient}, period={"end": "2020-01-01"}
+    )
+    strange = put("RelatedPerson", f"s{tag}", patient={"reference": f"Patient/other{tag}"})
+    written = send(fhir, message(mother, (), patient, **answering(root["id"])))
+    assert extension(written, "on-behalf-of")[0]["valueReference"] == {"reference": patient}
+    for sender in (former, strange):
+        body = message(sender, (), patient, **answering(root["id"]))
+        outcome = outcome_of(fhir.post("Communication", json=body), 422)
+        assert "does not act for" in outcome["issue"][0]["diagnostics"]
+    assistant = put("Practitioner", f"a{tag}", active=True)
+    url = "http://fhirserver.example/StructureDefinition/message-"
+    behalf = [{"url": f"{url}on-behalf-of", "valueReference": {"reference": doctor}}]
+    body = message(assistant, patient, patient, extension=behalf)
+    outcome_of(fhir.post("Communication", json=body), 403)
+    named = [{"url": f"{url}delegate", "valueReference": {"reference": assistant}}]
+    put("Practitioner", doctor.partition("/")[2], active=True, extension=named)
+    assert send(fhir, body)["sender"] == {"reference": assistant}
