@@ -53,6 +53,7 @@ async def app_activity(ctx: Context, call: Call) -> SearchResult:
     if not client:
         raise Invalid("The parameter 'app' is needed.", code="required")
     await read(ctx, "Patient", call.id)
+    ctx.store.demand_holder(call.id)
     # The client id of an app of the catalogue is the id of its Device.
     asked.append(("agent:identifier", client))
     found = await search(ctx, ("AuditEvent",), asked, strict=True)

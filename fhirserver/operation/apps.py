@@ -3,7 +3,7 @@
 `GET Patient/[id]/$apps` answers a Parameters resource with one `app` for each app of the catalogue
 that a Consent in force permits: its Device, name and status, whether the convention has changed so
 that it is to be approved anew, and each purpose of the convention with what is agreed to. It shows
-what the caller may read of the Consents, so the holder and legal representatives see it, no app.
+what the caller may read of the Consents. For the holder and legal representatives, no carer or app.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ async def apps(ctx: Context, call: Call) -> Resource:
         if name not in ("_format", "_pretty"):
             raise Invalid(f"$apps has no parameter {name[:80]}.")
     await read(ctx, "Patient", call.id)
+    ctx.store.demand_holder(call.id)
     by_app: dict[str, list[Json]] = {}
     for consent in await _consents(ctx, call.id):
         for actor in actors(consent):

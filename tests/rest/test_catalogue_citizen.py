@@ -13,7 +13,8 @@ from catalogue_people import (
     referencing,
     token,
 )
-from smart_browser import CAMILLE, App
+from messaging_people import acting_for
+from smart_browser import CAMILLE, LEA, App
 
 JSON = {"content-type": "application/fhir+json"}
 VACCINE = {
@@ -99,6 +100,16 @@ async def test_apps_and_activity_are_their_own_citizens_alone(smart):
         for path in ("$apps", f"$app-activity?app={by.device}"):
             answer = await smart.fhir(secret, f"Patient/camille-lefevre/{path}")
             assert answer.status_code in statuses, (path, answer.text)
+
+
+async def test_a_carer_reads_and_yet_sees_no_apps(smart):
+    carer = await acting_for(smart, "Patient/sophie-martin", "Geneviève")
+    whose = (await carer.get("Patient")).json()["entry"][0]["resource"]["id"]
+    for path in ("$apps", "$app-activity?app=Device/x"):
+        assert (await carer.get(f"Patient/{whose}/{path}")).status_code == 403, path
+    mother = await acting_for(smart, CAMILLE, "Léa")
+    for path in ("$apps", "$app-activity?app=Device/x"):
+        assert (await mother.get(f"{LEA}/{path}")).status_code == 200, path
 
 
 async def test_the_citizen_sees_what_each_app_did(smart_on_both):
