@@ -9,7 +9,7 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
-from smart_browser import AUTH, BASE, CALLBACK, CAMILLE, DOCTOR, EC, RSA, Page, basic
+from smart_browser import AUTH, BASE, CALLBACK, CAMILLE, DOCTOR, EC, LEA, RSA, Page, basic
 
 SCOPE = "launch/patient openid fhirUser offline_access patient/Patient.rs"
 SYSTEM = "system/Patient.rs"
@@ -376,6 +376,30 @@ async def test_t6_the_id_token_says_who_signed_in(smart):
     third = jwt.decode(other["id_token"], KeySet.import_key_set(jwks), algorithms=["RS256"])
     assert third.claims["sub"] != claims["sub"]
     assert "/PractitionerRole/" in third.claims["fhirUser"]
+
+
+@pytest.mark.parametrize(("person", "others"), [(CAMILLE, LEA), (DOCTOR, "Practitioner/unknown")])
+async def test_t6_who_signed_in_is_read_with_these_scopes_alone(smart, person, others):
+    answer = {"patient": "camille-lefevre"} if person == DOCTOR else {}
+    app = await smart.register()
+    given = await app.tokens("openid fhirUser patient/Condition.rs", person, answer=answer)
+    claims = (await app.post("introspect", token=given["access_token"])).json()
+    type, id = claims["fhirUser"].removeprefix(f"{BASE}/").split("/")
+    for path, status in (
+        (f"{type}/{id}", 200),
+        (f"{type}/{others.split('/')[1]}", 404),
+        (type, 403),
+        (f"{type}?_id={id}", 403),
+        ("Observation", 403),
+    ):
+        assert (await smart.fhir(given["access_token"], path)).status_code == status, path
+    changed = await smart.fhir(
+        given["access_token"], f"{type}/{id}", "PUT", json={"resourceType": type, "id": id}
+    )
+    assert changed.status_code == 403
+    for scopes in ("openid patient/Condition.rs", "fhirUser patient/Condition.rs"):
+        token = (await app.tokens(scopes, person, answer=answer))["access_token"]
+        assert (await smart.fhir(token, f"{type}/{id}")).status_code == 403
 
 
 async def test_t6_without_openid_there_is_no_id_token(smart):

@@ -34,7 +34,7 @@ from fhirserver.access.decision.tables import resource_types
 from fhirserver.access.scopes import granted
 from fhirserver.errors import FHIRError, Forbidden, NotFound
 from fhirserver.model.definitions import RESOURCE_TYPES
-from fhirserver.search.expression import Kind, Nothing, Present
+from fhirserver.search.expression import Identity, Kind, Nothing, Present
 from fhirserver.search.parse import criteria
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from fhirserver.search.expression import Expression
 
 _TREATING = (Role.PROFESSIONAL, Role.SYSTEM)
+_TELLING_WHO = frozenset({"openid", "fhirUser"})
 _SERVICES = frozenset({Role.SYSTEM, Role.OPERATOR, Role.PUBLISHER})
 
 
@@ -149,7 +150,23 @@ class Policy:
             permitted = self._role(action, type, rights)
             if permitted is not None:
                 parts.append(all_of(permitted, any_of(*constraints)))
+        if action == "r" and (themselves := self._themselves(type)) is not None:
+            parts.append(themselves)
         return any_of(*parts) if parts else None
+
+    def _themselves(self, type: str) -> Expression | None:
+        """`openid fhirUser` let an app read who has signed in, by these scopes alone; one of the
+        catalogue as far as its convention and the citizen's authorisation go.
+        https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html"""
+        caller = self.situation.caller
+        user, _, id = caller.fhir_user.partition("/")
+        rights = self._launch or self._panel
+        if self.situation.app is not None or user != type or rights is None:
+            return None
+        if not _TELLING_WHO.issubset(caller.scopes):
+            return None
+        permitted = self._role("r", type, rights)
+        return None if permitted is None else all_of(Identity((id,)), permitted)
 
     def _rights(self, level: str) -> Rights | None:
         """By which rights a scope of this level is used."""
