@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
 
 from fhirserver.interaction.search_parameter import SearchParameterBehaviour
+from fhirserver.model.rounds import rounds
 from fhirserver.operation.reindex import resume as resume_reindex
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ async def refresh(context: Context) -> None:
 
 async def keep_fresh(context: Context) -> None:
     failing = False
-    while True:
-        await asyncio.sleep(REFRESH_SECONDS)
+    async for _ in rounds(REFRESH_SECONDS):
         try:
             await refresh(context)
             await resume_reindex(context)
@@ -49,15 +48,15 @@ async def keep_fresh(context: Context) -> None:
 
 async def follow_clients(server: AuthorizationServer, cross_origin: CrossOrigin) -> None:
     """Origins of newly registered clients are let in, of disabled ones no longer."""
-    while True:
-        await asyncio.sleep(REFRESH_SECONDS)
+    async for _ in rounds(REFRESH_SECONDS):
         with contextlib.suppress(TimeoutError, ConnectionError):
             cross_origin.allow(await server.clients.origins())
 
 
 async def purge(store: Store) -> None:
     """Forget tokens and codes that have expired."""
-    while True:
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        await store.purge_grants()
+    async for _ in rounds(PURGE_SECONDS):
         with contextlib.suppress(TimeoutError, ConnectionError):
             await store.purge_grants()
-        await asyncio.sleep(PURGE_SECONDS)

@@ -17,6 +17,7 @@ import structlog
 
 from fhirserver.access.lease import Lease
 from fhirserver.model.dates import microseconds
+from fhirserver.model.rounds import rounds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -92,11 +93,8 @@ async def work(store: Store, ctx: Context, jobs: Sequence[Job]) -> None:
 async def _repeat(store: Store, ctx: Context, job: Job, process: str) -> None:
     lease = Lease(store, f"job/{job.name}", process, lambda: microseconds(ctx.clock()))
     failing = False
-    task = asyncio.current_task()
     try:
-        # A driver can make an error of its own of a cancellation; it is one all the same.
-        while task is None or not task.cancelling():
-            await asyncio.sleep(job.seconds)
+        async for _ in rounds(job.seconds):
             try:
                 if await lease.hold(3 * job.seconds + 30):
                     await job.run(ctx)

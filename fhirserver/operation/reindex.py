@@ -17,6 +17,7 @@ import msgspec
 from fhirserver.errors import Invalid, NotFound
 from fhirserver.model.definitions import RESOURCE_TYPES
 from fhirserver.model.json import decode_stored
+from fhirserver.model.rounds import cancelled
 from fhirserver.operation.parameters import answer, given
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ async def _run(ctx: Context, job: Job) -> None:
                     job.finished = job.touched
                 await _save(ctx, job)
     except Exception as error:
+        if cancelled():  # the next start goes on with it
+            return
         # The job has no caller to raise to: its state tells.
         job.failure = f"{error.__class__.__name__}: {error}"
         job.finished = ctx.clock().timestamp()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
@@ -20,6 +19,7 @@ from fhirserver.access.audit.subject import Subjects
 from fhirserver.access.audit.trail import Audit, microseconds_now
 from fhirserver.access.audit.verify import store_heads, witness
 from fhirserver.access.lease import Lease
+from fhirserver.model.rounds import rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,8 +100,7 @@ class AuditService:
         waited, before, kept, unpruned = 0, self.audit.appended, 0.0, PRUNE_SECONDS
         silent = ANNOUNCE_SECONDS
         failing = False
-        while True:
-            await asyncio.sleep(INTERVAL)
+        async for _ in rounds(INTERVAL):
             busy = self.audit.appended - before > BUSY * INTERVAL
             before = self.audit.appended
             waited = waited + 1 if busy else 0
