@@ -11,6 +11,7 @@ from fhirserver.interaction.conditional_reference import checked
 from fhirserver.interaction.context import Draft, Written
 from fhirserver.interaction.if_match import check_if_match
 from fhirserver.interaction.read import present
+from fhirserver.interaction.shipped_definitions import refuse_shipped
 from fhirserver.interaction.write import attempts, commit
 from fhirserver.model import patch_fhirpath, patch_json
 from fhirserver.model.json import decode_stored, decode_value
@@ -36,6 +37,7 @@ async def patch(
 ) -> Written:
     """Change the current version by `patch`. Raises NotFound, Gone, PreconditionFailed."""
     ctx.store.demand("u", type)
+    refuse_shipped(((type, id),))
 
     async def attempt() -> Written:
         current = await ctx.store.current(type, id)

@@ -61,6 +61,15 @@ def test_nobody_writes_what_is_part_of_the_server(fhir, method):
     assert fhir.get("/Measure/space-statistics").json() == measure
 
 
+def test_a_patch_of_what_is_part_of_the_server_is_refused(fhir):
+    answer = fhir.patch(
+        "/Measure/space-statistics",
+        json=[{"op": "add", "path": "/title", "value": "x"}],
+        headers={"content-type": "application/json-patch+json"},
+    )
+    assert answer.status_code == 405, answer.text
+
+
 def test_a_search_that_does_not_name_one_lists_what_is_stored_alone(fhir):
     bundle = fhir.get("/OperationDefinition", params={"code": "apps"}).json()
     assert "entry" not in bundle
