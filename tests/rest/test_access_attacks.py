@@ -512,6 +512,33 @@ async def test_break_glass_needs_a_reason_and_never_opens_what_is_masked(door):
     assert (await door.get("c15", "Patient/b")).status_code == 200
 
 
+@pytest.mark.parametrize("mode", [Mode.BRIS_DE_GLACE, Mode.CENTRE_15])
+async def test_what_is_private_stays_closed_in_emergencies(door, mode):
+    message = {
+        "resourceType": "Communication",
+        "id": "message",
+        "status": "completed",
+        "subject": {"reference": "Patient/b"},
+        "sender": {"reference": "Practitioner/y"},
+        "recipient": [{"reference": "Patient/b"}],
+        "payload": [{"contentString": "..."}],
+    }
+    masked = document("masked-b", "b", labels=["MASQUE_PS"])
+    await door.put(message, masked, binary("masked-b-b"), consent("choice", "b", "permit"))
+    door.caller(
+        "btg", Role.PROFESSIONAL, fhir_user="Practitioner/x", profession="10", patient="b",
+        mode=mode, reason="unconscious", scopes="patient/*.rs",
+    )  # fmt: skip
+    assert (await door.get("btg", "Observation/lab-b")).status_code == 200
+    closed = ("Communication/message", "Consent/choice", "DocumentReference/masked-b")
+    for path in (*closed, "Binary/masked-b-b"):
+        assert (await door.get("btg", path)).status_code == 404, path
+        type, id = path.split("/")
+        if type != "Binary":
+            assert await door.ids("btg", f"{type}?_id={id}") == [], path
+    assert not {*closed} & {*await door.ids("btg", "Patient/b/$everything?_count=100")}
+
+
 async def test_nobody_writes_traces_and_each_sees_their_own(door):
     def event(id, whose, who):
         return {
