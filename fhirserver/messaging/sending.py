@@ -41,7 +41,11 @@ def signed(ctx: Context, resource: Resource, writer: Writer) -> Resource:
             raise refused("Who sends this is not known: name the sender.", "sender")
         resource = with_element(resource, "sender", {"reference": writer.signs[0]})
     elif message.sender not in writer.signs:
-        raise refused("The sender of a message is who writes it.", "sender")
+        raise refused(
+            "The sender of a message is who writes it; in whose name they do, the extension "
+            "message-on-behalf-of says.",
+            "sender",
+        )
     if writer.citizen and "subject" not in resource:
         resource = with_element(resource, "subject", {"reference": writer.patient})
     resource = with_extensions(resource, KEPT, [])
