@@ -28,14 +28,26 @@ async def authored(view: View, document: Resource) -> Resource:
         if caller.role is Role.OPEN or not caller.fhir_user:
             return document
         return {**document, "author": [{"reference": caller.fhir_user}]}
-    if caller.role not in _OWN:
-        return document
-    for number, author in enumerate(document["author"]):
-        if not await _is_own(view, document, author):
-            text = "What a citizen adds names the citizen, or who acts for them, as author."
-            place = f"DocumentReference.author[{number}]"
-            raise Forbidden(issues=(Issue("error", "forbidden", text, (place,)),))
+    await check_own(view, document, "DocumentReference")
     return document
+
+
+async def check_own(view: View, document: Resource, place: str) -> None:
+    """Refuse a document or Composition of a citizen's that names somebody else as author."""
+    number = await first_other(view, document)
+    if number is not None:
+        text = "What a citizen adds names the citizen, or who acts for them, as author."
+        places = (f"{place}.author[{number}]",)
+        raise Forbidden(issues=(Issue("error", "forbidden", text, places),))
+
+
+async def first_other(view: View, document: Resource) -> int | None:
+    """The place of the first author who is not the citizen who calls, or of their side."""
+    if view.ctx.caller.role in _OWN:
+        for number, author in enumerate(document.get("author", ())):
+            if not await _is_own(view, document, author):
+                return number
+    return None
 
 
 async def _is_own(view: View, document: Resource, author: Resource) -> bool:

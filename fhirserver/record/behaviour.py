@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from fhirserver.interaction.write import commit
 from fhirserver.record import carried_binary, unique_id
+from fhirserver.record.author import check_own
 from fhirserver.record.french import claims_profile, identities
 from fhirserver.record.mending import complete
 from fhirserver.record.publication import publish
 from fhirserver.record.revision import revise
-from fhirserver.record.stored_document import check_unchanged
+from fhirserver.record.stored_document import check_assembled, check_unchanged
 from fhirserver.record.submission import check_set
 from fhirserver.record.view import View, created, resource_of
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class RecordBehaviour:
-    types = frozenset({"DocumentReference", "Binary", "List", "Bundle"})
+    types = frozenset({"DocumentReference", "Binary", "List", "Bundle", "Composition"})
 
     def __init__(self, settings: RecordSettings, antivirus: Antivirus) -> None:
         self._settings = settings
@@ -42,8 +43,11 @@ class RecordBehaviour:
         for draft in drafts:
             if draft.type == "Binary" and not draft.server:
                 await carried_binary.check(view, draft, self._antivirus)
-            if draft.type == "Bundle" and not draft.server and not created(draft):
-                await check_unchanged(view, draft)
+            if draft.type == "Bundle" and not draft.server:
+                check = check_assembled if created(draft) else check_unchanged
+                await check(view, draft)
+            if draft.type == "Composition" and not draft.server and created(draft):
+                await check_own(view, draft.resource or {}, "Composition")
         documents: set[Identity] = set()
         for number, draft in enumerate(view.drafts):
             if draft.type != "DocumentReference" or draft.server or draft.resource is None:

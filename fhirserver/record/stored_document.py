@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fhirserver.access.caller import Role
 from fhirserver.access.decision.codes import CONFIDENTIALITY, HIDING
 from fhirserver.errors import Issue, MethodNotAllowed
+from fhirserver.record.author import check_own, first_other
 from fhirserver.record.names import V3_CONFIDENTIALITY
 from fhirserver.record.view import resource_of
 
@@ -54,6 +55,24 @@ def _labels(resource: Resource) -> Iterator[Resource]:
         yield from concept.get("coding", ())
     if resource.get("resourceType") == "Composition" and "confidentiality" in resource:
         yield {"system": V3_CONFIDENTIALITY, "code": resource["confidentiality"]}
+
+
+async def check_assembled(view: View, draft: Draft) -> None:
+    """Refuse a citizen's document that says a professional wrote it, unless it is made of what is
+    stored here and nothing else, as `$document` does."""
+    bundle = draft.resource or {}
+    composition = (bundle.get("entry") or [{}])[0].get("resource", {})
+    if bundle.get("type") != "document" or await first_other(view, composition) is None:
+        return
+    store = view.ctx.as_server.store
+    for entry in bundle["entry"]:
+        resource = entry.get("resource", {})
+        named = (str(resource.get("resourceType")), str(resource.get("id")))
+        number = str(resource.get("meta", {}).get("versionId"))
+        known = number.isdecimal() and len(number) < 10
+        version = await store.vread(*named, int(number)) if known else None
+        if resource_of(version) != resource:
+            await check_own(view, composition, "Bundle.entry[0].resource")
 
 
 async def check_unchanged(view: View, draft: Draft) -> None:

@@ -514,3 +514,26 @@ async def test_what_a_citizen_adds_names_no_professional_as_author(numbered):
         {"resourceType": "Device", "id": "d", "deviceName": [{"name": "x", "type": "other"}]}
     )
     await publish(door, "A", **device)
+
+
+async def test_a_citizen_assembles_no_document_that_a_professional_did_not_write(people):
+    forged = await people.ask("A", "POST", "Composition", composition("Practitioner/p"))
+    outcome_of(forged, 403)
+    made = (await people.ask("p", "POST", "Composition", composition("Practitioner/p"))).json()
+    url = f"Composition/{made['id']}/$document"
+    assert (await people.ask("A", "POST", f"{url}?persist=true")).status_code == 200
+    bundle = (await people.ask("A", "POST", url)).json()
+    altered = {**bundle["entry"][0]["resource"], "title": "Another"}
+    added = {
+        "fullUrl": "urn:uuid:5c4a3e6e-0000-4000-8000-000000000001",
+        "resource": {"resourceType": "Condition", "subject": {"reference": PATIENT}},
+    }
+    for entries in (
+        [{**bundle["entry"][0], "resource": altered}, *bundle["entry"][1:]],
+        [*bundle["entry"], added],
+    ):
+        outcome_of(await people.ask("A", "POST", "Bundle", {**bundle, "entry": entries}), 403)
+    mine = composition(PATIENT)
+    own = {**bundle, "entry": [{**bundle["entry"][0], "resource": mine}, added]}
+    answer = await people.ask("A", "POST", "Bundle", own)
+    assert answer.status_code == 201, answer.text
