@@ -372,14 +372,15 @@ class JudgedStore:
         if before is not None and wanted:
             wanted -= _attached(self._judge.entries(before))
         for identity in wanted - made:
-            predicate = self._rules.predicate("r", "Binary")
-            shown: list[Expression] = [] if predicate is None else [predicate]
-            loose = negate(carried(EVERYTHING))
-            query = Query(
-                ("Binary",), All((Identity((identity[1],)), any_of(loose, *shown))), count=1
-            )
-            if not await self._store.count(query, 1):
+            if not await self.may_attach(identity[1]):
                 raise Forbidden(f"{identity[0]}/{identity[1]} is not yours to attach.")
+
+    async def may_attach(self, id: str) -> bool:
+        predicate = self._rules.predicate("r", "Binary")
+        shown: list[Expression] = [] if predicate is None else [predicate]
+        loose = negate(carried(EVERYTHING))
+        query = Query(("Binary",), All((Identity((id,)), any_of(loose, *shown))), count=1)
+        return await self._store.count(query, 1) > 0
 
     def _narrowed(self, selects: Sequence[Selects]) -> list[Selects]:
         return [s if s.server else Selects(narrow(s.query, self._rules), s.ids) for s in selects]

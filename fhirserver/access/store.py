@@ -117,6 +117,10 @@ class PermittedStore:
         if self._judged is not None:
             self._judged.demand_holder(patient, action)
 
+    async def may_attach(self, id: str) -> bool:
+        """Whether a document that the caller writes may carry this Binary."""
+        return self._judged is None or await self._judged.may_attach(id)
+
     def current(self, type: str, id: str) -> Awaitable[Version | None]:
         """The newest version of what is to be written: known by any action, not by `r` alone."""
         if self._judged is None:

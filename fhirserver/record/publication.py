@@ -22,7 +22,7 @@ from fhirserver.record import author, content_type, french, metadata, replacemen
 from fhirserver.record.content import check, decoded, examined, refusal
 from fhirserver.record.names import URI
 from fhirserver.record.submission import derived_set, is_set
-from fhirserver.record.view import created
+from fhirserver.record.view import created, resource_of
 
 if TYPE_CHECKING:
     from fhirserver.record.antivirus import Antivirus
@@ -92,7 +92,7 @@ async def _take_in(
             raise refusal("Either data or url.", where)
         body = decoded(attachment.pop("data"), f"{where}.data")
     else:
-        carried = await _carried(view, attachment, where)
+        carried = await _carried(view, draft, attachment, where)
         if carried is None:
             _check_elsewhere(view, draft, attachment, where)
             return None
@@ -129,11 +129,19 @@ def _binary(view: View, draft: Draft, said: str, body: bytes) -> str:
     return f"Binary/{made.id}"
 
 
-async def _carried(view: View, attachment: Resource, where: str) -> tuple[bytes, str] | None:
-    """Bytes and type of the Binary that an attachment points to, if this server has it."""
+async def _carried(
+    view: View, draft: Draft, attachment: Resource, where: str
+) -> tuple[bytes, str] | None:
+    """Bytes and type of the Binary that an attachment points to, if this server has it. One that
+    another document hides from the caller is none."""
     identity = view.identity(attachment.get("url"))
     if identity is None or identity[0] != "Binary":
         return None
+    if view.draft(identity) is None and not await view.ctx.store.may_attach(identity[1]):
+        before = resource_of(await view.stored((draft.type, draft.id))) or {}
+        urls = [each.get("attachment", {}).get("url") for each in before.get("content", [])]
+        if identity not in map(view.identity, urls):
+            return None
     binary = await view.resource(identity)
     if binary is None or "data" not in binary:
         return None
@@ -143,7 +151,7 @@ async def _carried(view: View, attachment: Resource, where: str) -> tuple[bytes,
 def _check_elsewhere(view: View, draft: Draft, attachment: Resource, where: str) -> None:
     """Refuse a document whose bytes are nowhere to be fetched."""
     url = str(attachment.get("url", ""))
-    if not url:
+    if not url and french.claims_profile(draft.resource or {}):
         raise refusal("A document has data or a url.", where, "required")
     # A PUT to a new id brings back what was stored elsewhere, in whatever order.
     restored = draft.method == "PUT" and view.ctx.caller.role is Role.OPEN

@@ -100,7 +100,7 @@ def image(type, id):
     made = {
         "Patient": lambda: patient(id),
         "Observation": lambda: observation(id, "a"),
-        "DocumentReference": lambda: document(id, "a", content=[{"attachment": {"title": "t"}}]),
+        "DocumentReference": lambda: document(id, "a", content=[{"attachment": {"data": "dA=="}}]),
         "Binary": lambda: binary(id),
         "Consent": lambda: consent(id, "a", actor="Practitioner/y"),
         "Communication": lambda: communication(id, "a"),
@@ -331,3 +331,16 @@ async def test_a_space_is_taken_along_and_erased_by_its_holder_alone_with_the_sc
     asked = await door.ask("citizen", "POST", "Patient/a/$erase-space", nothing)
     assert asked.status_code == 200, asked.text
     assert (await door.get("citizen", "Patient/a/$export-space")).status_code == 200
+
+
+async def test_a_hidden_binary_tells_no_type_to_who_attaches_it(door):
+    """Not by the content type either, which is compared with what the document says."""
+    answers = []
+    for id in ("bin-hidden", "bin-unseen"):
+        attachment = {"url": f"Binary/{id}", "contentType": "application/pdf"}
+        body = document("new", "a", author="Patient/a", content=[{"attachment": attachment}])
+        del body["id"]
+        answer = await door.ask("citizen", "POST", "DocumentReference", body)
+        answers.append((answer.status_code, answer.text.replace(id, "*")))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 422

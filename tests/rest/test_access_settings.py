@@ -135,7 +135,10 @@ async def test_new_documents_are_masked_when_the_citizen_chose_so(opens):
     await door.put(choice("choice-mask-by-default"), consent("t", "a", actor="Organization/h"))
     await door.give("his", "system", "system/*.cruds", organization="Organization/h")
     by_others = document(
-        "d", "a", author="Organization/h", content=[{"attachment": {"title": "t"}}]
+        "d",
+        "a",
+        author="Organization/h",
+        content=[{"attachment": {"contentType": "text/plain", "data": "dA=="}}],
     )
     made = await door.ask("his", "POST", "DocumentReference", by_others)
     assert made.status_code == 201, made.text
