@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.access.every import every
 from fhirserver.access.notice.notice import (
     APPOINTMENT,
     PREVENTION,
@@ -191,12 +192,5 @@ async def _doses(ctx: Context, now: datetime, step: Any) -> None:
         await ctx.store.set_state(_LOOKED_ON, today.encode())
 
 
-async def _selected(ctx: Context, type: str, text: str, now: datetime) -> AsyncIterator[Version]:
-    query = replace(criteria(ctx.registry, type, text, now=now), count=500)
-    while True:
-        page = await ctx.store.search(query)
-        for version in page.versions:
-            yield version
-        if page.next is None:
-            return
-        query = replace(query, after=page.next)
+def _selected(ctx: Context, type: str, text: str, now: datetime) -> AsyncIterator[Version]:
+    return every(ctx.store, replace(criteria(ctx.registry, type, text, now=now), count=500))

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fhirserver.access.every import every
 from fhirserver.errors import FHIRError
 from fhirserver.model.json import decode_stored
 from fhirserver.model.version import HistorySelection
@@ -84,14 +84,7 @@ class SearchParameterBehaviour:
 
     async def _stored(self) -> dict[str, tuple[Version, dict[str, object]]]:
         """The newest resource for each canonical URL."""
-        found: list[Version] = []
-        query = Query((_TYPE,), count=_PAGE)
-        while True:
-            page = await self._store.search(query)
-            found += page.versions
-            if page.next is None:
-                break
-            query = replace(query, after=page.next)
+        found = [v async for v in every(self._store, Query((_TYPE,), count=_PAGE))]
         stored: dict[str, tuple[Version, dict[str, object]]] = {}
         for version in sorted(found, key=lambda v: v.seq):
             resource = decode_stored(version.content or b"{}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
+from fhirserver.access.every import every
 from fhirserver.model.content import resource_of
 from fhirserver.search.expression import Query
 
@@ -68,11 +69,5 @@ def stands_as(stored: bytes | None, content: Content) -> bool:
 
 async def search_parameters(store: PermittedStore) -> list[dict[str, Any]]:
     """The SearchParameter resources of the store."""
-    found: list[dict[str, Any]] = []
-    after: str | None = None
-    while True:
-        page = await store.search(Query(("SearchParameter",), count=500, after=after))
-        found.extend(resource_of(v.content) for v in page.versions if v.content is not None)
-        after = page.next
-        if after is None:
-            return found
+    query = Query(("SearchParameter",), count=500)
+    return [resource_of(v.content) async for v in every(store, query) if v.content is not None]

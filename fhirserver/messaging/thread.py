@@ -6,10 +6,10 @@ Looked at by the server's own view, but for `seen`, `messages` and `waiting`; th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fhirserver.access.decision.build import all_of, any_of, negate, refers, token
+from fhirserver.access.every import every
 from fhirserver.access.store import Selects
 from fhirserver.errors import NotFound
 from fhirserver.messaging.codes import SENT
@@ -115,14 +115,7 @@ async def waiting(ctx: Context, mailboxes: Iterable[str]) -> list[Version]:
 
 
 async def _all(ctx: Context, where: Expression) -> list[Version]:
-    query = Query(_TYPE, where, count=_PAGE)
-    found: list[Version] = []
-    while True:
-        page = await ctx.store.search(query)
-        found += page.versions
-        if page.next is None:
-            return found
-        query = replace(query, after=page.next)
+    return [version async for version in every(ctx.store, Query(_TYPE, where, count=_PAGE))]
 
 
 def _ended(root: str) -> Query:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.caller import Caller, Role
+from fhirserver.access.every import every
 from fhirserver.diary.space import holder_of_open_space
 from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import attempts, commit
@@ -171,9 +172,8 @@ def _hash(secret: str) -> str:
 async def _selected(ctx: Context, type: str, text: str) -> list[Version]:
     query = replace(criteria(ctx.registry, type, text, now=ctx.clock()), count=_PAGE)
     found: list[Version] = []
-    while True:
-        page = await ctx.store.search(query)
-        found += page.versions
-        if page.next is None or len(found) >= _MOST:
-            return found
-        query = replace(query, after=page.next)
+    async for version in every(ctx.store, query):
+        found.append(version)
+        if len(found) >= _MOST:
+            break
+    return found

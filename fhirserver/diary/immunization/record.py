@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.decision.build import all_of, refers, token
+from fhirserver.access.every import every
 from fhirserver.diary.immunization.person import indications, observation_codes
 from fhirserver.errors import Forbidden, TooCostly
 from fhirserver.model.json import decode_stored
@@ -45,11 +45,8 @@ async def resources_of(ctx: Context, types: tuple[str, ...], where: Expression) 
     """Every resource of the types that is selected, as far as the caller may see."""
     query = Query(types, where, count=_PAGE)
     found: list[Json] = []
-    while True:
-        page = await ctx.store.search(query)
-        found += [decode_stored(version.content or b"{}") for version in page.versions]
-        if page.next is None:
-            return found
+    async for version in every(ctx.store, query):
         if len(found) >= _MOST:
             raise TooCostly(f"The record has more than {_MOST} resources to look at.")
-        query = replace(query, after=page.next)
+        found.append(decode_stored(version.content or b"{}"))
+    return found
