@@ -325,7 +325,9 @@ def test_a_document_whose_bytes_are_nowhere_is_refused(
     fhir, patient, transactions, attachment, code
 ):
     content = [{"attachment": {"contentType": "application/pdf"} | attachment}]
-    made = samples.document(patient) | {"content": content}
+    profile = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/"
+    meta = {"profile": [f"{profile}pdsm-comprehensive-document-reference"]}
+    made = samples.document(patient) | {"meta": meta, "content": content}
     for answer in (
         fhir.post("/DocumentReference", json=made),
         fhir.post("/", json=samples.submission(patient, made)),
@@ -333,6 +335,9 @@ def test_a_document_whose_bytes_are_nowhere_is_refused(
         told(answer, 422, code)
     content[0]["attachment"] = {"contentType": "application/pdf", "url": "https://h.example/1.pdf"}
     published(fhir, made | {"content": content})
+    # R4 lets metadata stand alone; PDSm does not.
+    bare = {"masterIdentifier": samples.unique(), "content": [{"attachment": {"title": "t"}}]}
+    published(fhir, {k: v for k, v in made.items() if k != "meta"} | bare)
 
 
 def test_content_inside_a_set_needs_no_set_of_its_own(fhir, patient, transactions):
