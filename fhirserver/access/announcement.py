@@ -11,7 +11,6 @@ Source: CSP R.1111-53 (two weeks, then one month).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from fhirserver.access.decision.codes import (
     SECRET_CONNECTION,
 )
 from fhirserver.access.decision.labels import labelled, months_before
+from fhirserver.access.every import every
 from fhirserver.access.notice.notice import ANNOUNCEMENT, Notice, notice_id
 from fhirserver.model.dates import instant, microseconds
 from fhirserver.model.json import decode_stored
@@ -52,20 +52,15 @@ class Announcements:
     async def tell(self, now: int) -> None:
         """Everybody who is to be told by now (microseconds). Again does nothing."""
         query = Query((TYPE,), _waiting(now, self._months), count=_PAGE)
-        while True:
-            page = await self._store.search(query)
-            for version in page.versions:
-                if version.content is None:
-                    continue
-                date = decode_stored(version.content).get("date") or instant(version.updated)
-                day = str(date)[:10]
-                for patient in self._subjects.of(version)[0]:
-                    if await self._is_open(patient):
-                        id = notice_id(patient, ANNOUNCEMENT, day)
-                        await self._notifier.tell(Notice(id, ANNOUNCEMENT, patient, now))
-            if page.next is None:
-                return
-            query = replace(query, after=page.next)
+        async for version in every(self._store, query):
+            if version.content is None:
+                continue
+            date = decode_stored(version.content).get("date") or instant(version.updated)
+            day = str(date)[:10]
+            for patient in self._subjects.of(version)[0]:
+                if await self._is_open(patient):
+                    id = notice_id(patient, ANNOUNCEMENT, day)
+                    await self._notifier.tell(Notice(id, ANNOUNCEMENT, patient, now))
 
     async def _is_open(self, patient: str) -> bool:
         version = await self._store.read("Patient", patient)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fhirserver.access.decision import listing
 from fhirserver.access.decision.build import token
+from fhirserver.access.every import every
 from fhirserver.catalogue.referencing import referencing_of, text
 from fhirserver.catalogue.rules import rules
 from fhirserver.catalogue.sync import sync, write
@@ -30,14 +31,7 @@ async def expire(ctx: Context, registrar: Registrar) -> None:
     now = text(ctx.clock())
     soon = text(ctx.clock() + timedelta(days=rules().validity.remind_days))
     query = Query(("Device",), token("referencing-status", listing.LISTED), count=_PAGE)
-    versions = []
-    while True:
-        page = await ctx.as_server.store.search(query)
-        versions += page.versions
-        if page.next is None:
-            break
-        query = replace(query, after=page.next)
-    for version in versions:
+    for version in [v async for v in every(ctx.as_server.store, query)]:
         device = decode_stored(version.content or b"{}")
         place = referencing_of(device)
         await sync(ctx, version.id, registrar)

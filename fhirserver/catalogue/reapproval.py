@@ -9,11 +9,11 @@ Source: the national application asks again when what an app may do has changed 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.decision.build import all_of, in_force, refers, token
 from fhirserver.access.decision.convention import listing_of, needs_approval
+from fhirserver.access.every import every
 from fhirserver.access.notice.notice import APP_APPROVAL, Notice, notice_id
 from fhirserver.catalogue.consent import app_of
 from fhirserver.interaction.service import Job, follow
@@ -92,14 +92,8 @@ async def _consents(ctx: Context, device: str) -> AsyncIterator[Json]:
         token("provision-type", "permit"),
         in_force("period", microseconds(ctx.clock())),
     )
-    query = Query(("Consent",), where, count=_PAGE)
-    while True:
-        page = await ctx.store.search(query)
-        for version in page.versions:
-            yield decode_stored(version.content or b"{}")
-        if page.next is None:
-            return
-        query = replace(query, after=page.next)
+    async for version in every(ctx.store, Query(("Consent",), where, count=_PAGE)):
+        yield decode_stored(version.content or b"{}")
 
 
 async def _is_alive(ctx: Context, patient: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirserver.access.decision.build import all_of, token
+from fhirserver.access.every import every
 from fhirserver.access.store import SelectionChanged, VersionConflict
 from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import commit
@@ -31,17 +32,11 @@ async def open_due(ctx: Context) -> None:
     """Settle every opening whose time to object has ended. `ctx`: the server's own."""
     over = Match("deadline", Kind.DATE, Compare("high", "le", microseconds(ctx.clock())))
     where = all_of(IS_OPENING, token("status", WAITING), over)
-    after: str | None = None
-    while True:
-        page = await ctx.store.search(Query(("Task",), where, count=_AT_A_TIME, after=after))
-        for version in page.versions:
-            try:
-                await settle(ctx, version)
-            except (VersionConflict, SelectionChanged):
-                continue  # somebody was faster; the next round looks again
-        if page.next is None:
-            return
-        after = page.next
+    async for version in every(ctx.store, Query(("Task",), where, count=_AT_A_TIME)):
+        try:
+            await settle(ctx, version)
+        except (VersionConflict, SelectionChanged):
+            continue  # somebody was faster; the next round looks again
 
 
 async def settle(ctx: Context, version: Version) -> None:

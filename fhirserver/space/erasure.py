@@ -12,12 +12,12 @@ Source: CSP R.1111-36 (express request: within three months; closed: ten years).
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from fhirserver.access.decision.build import all_of, any_of, token
 from fhirserver.access.decision.codes import ACT_CODE, CONSENT_SCOPE, OPT_OUT, PATIENT_PRIVACY
+from fhirserver.access.every import every
 from fhirserver.access.store import Selects, VersionConflict
 from fhirserver.interaction.context import Draft
 from fhirserver.interaction.write import attempts, commit
@@ -108,18 +108,13 @@ async def _begin(ctx: Context) -> None:
     """Begin the erasures whose days to take them back are over."""
     query = Query(("Task",), all_of(_IS_ERASURE, _TO_COME), count=1000)
     today = ctx.clock().date().isoformat()
-    while True:
-        page = await ctx.store.search(query)
-        for version in page.versions:
-            task = decode_stored(version.content or b"{}")
-            if task["restriction"]["period"]["start"] <= today:
-                begun = {**task, "status": "in-progress"}
-                draft = Draft("PUT", "Task", version.id, begun, version.version, server=True)
-                with contextlib.suppress(VersionConflict):  # taken back at the last moment
-                    await commit(ctx, [draft])
-        if page.next is None:
-            return
-        query = replace(query, after=page.next)
+    async for version in every(ctx.store, query):
+        task = decode_stored(version.content or b"{}")
+        if task["restriction"]["period"]["start"] <= today:
+            begun = {**task, "status": "in-progress"}
+            draft = Draft("PUT", "Task", version.id, begun, version.version, server=True)
+            with contextlib.suppress(VersionConflict):  # taken back at the last moment
+                await commit(ctx, [draft])
 
 
 async def _prints(ctx: Context, patient: str) -> list[str]:
@@ -213,14 +208,8 @@ async def order_expired(ctx: Context, years: int) -> None:
         token("category", OPT_OUT, system=ACT_CODE),
         Updated(Compare("low", "lt", since)),
     )
-    after: str | None = None
-    while True:
-        page = await ctx.store.search(Query(("Consent",), where, count=_AT_ONCE, after=after))
-        for version in page.versions:
-            category, patient = consents.choice_of(ctx, decode_stored(version.content or b"{}"))
-            if category == OPT_OUT and await consents.is_closed(ctx, patient):
-                await order(ctx, patient, "kept-long-enough")
-                await close(ctx, patient)
-        if page.next is None:
-            return
-        after = page.next
+    async for version in every(ctx.store, Query(("Consent",), where, count=_AT_ONCE)):
+        category, patient = consents.choice_of(ctx, decode_stored(version.content or b"{}"))
+        if category == OPT_OUT and await consents.is_closed(ctx, patient):
+            await order(ctx, patient, "kept-long-enough")
+            await close(ctx, patient)

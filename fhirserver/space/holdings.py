@@ -12,6 +12,7 @@ from fhirserver.access.decision.binary import carried
 from fhirserver.access.decision.build import EVERYTHING, all_of, any_of, negate
 from fhirserver.access.decision.ownership import People, belongs
 from fhirserver.access.decision.tables import resource_types
+from fhirserver.access.every import every
 from fhirserver.model import references
 from fhirserver.model.json import decode_stored
 from fhirserver.model.version import HistorySelection
@@ -47,15 +48,8 @@ def _whose(patient: str) -> Expression:
 
 async def held(ctx: Context, patient: str) -> AsyncIterator[Version]:
     """The current resources that are data of that Patient, the Patient itself at the end."""
-    after: str | None = None
-    while True:
-        query = Query(types()[:-1], _whose(patient), count=_PAGE, after=after)
-        page = await ctx.store.search(query)
-        for version in page.versions:
-            yield version
-        if page.next is None:
-            break
-        after = page.next
+    async for version in every(ctx.store, Query(types()[:-1], _whose(patient), count=_PAGE)):
+        yield version
     own = await ctx.store.read("Patient", patient)
     if own is not None and not own.deleted:
         yield own
