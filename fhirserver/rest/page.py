@@ -165,7 +165,8 @@ def _facts(resource: dict[str, Any], base_url: str, words: Mapping[str, str]) ->
     ]
     for name in ("security", "tag"):
         labels = meta.get(name)
-        rows += [(name, escaped(text_of(label))) for label in labels or () if text_of(label)]
+        texts = map(text_of, labels) if isinstance(labels, list) else ()
+        rows += [(name, escaped(text)) for text in texts if text]
     items = "".join(f"<dt>{words[name]}</dt><dd>{shown}</dd>" for name, shown in rows if shown)
     return f"<dl>{items}</dl>"
 

@@ -17,6 +17,7 @@ LONG_ON_MONGODB = frozenset(
     {
         "test_access_hidden",
         "test_auth_clients",
+        "test_auth_flows",
         "test_capabilities_kept",
         "test_catalogue_applications",
         "test_catalogue_authorisation",
@@ -25,6 +26,7 @@ LONG_ON_MONGODB = frozenset(
         "test_diary_calendar",
         "test_immds_forecast",
         "test_messaging_attachments",
+        "test_messaging_gateway",
         "test_messaging_state",
         "test_messaging_threads",
         "test_prevention_programme",

@@ -9,7 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import html
 
@@ -351,6 +351,7 @@ members_of_a_resource = st.dictionaries(
     st.sampled_from(["Patient", "Bundle", "OperationOutcome", "Observation", 3, None]),
     members_of_a_resource,
 )
+@example("Patient", {"meta": {"tag": True, "security": {"code": "R"}, "profile": 3}})
 def test_resources_of_any_shape_give_a_safe_page(type_, members):
     refuse_active(shown({**members, "resourceType": type_}))
 
