@@ -42,6 +42,13 @@ async def test_putting_replaces(grants):
     assert await grants.get_grant("code", "k") == grant(value=b"w", client="c")
 
 
+async def test_a_grant_is_put_by_many_at_once(grants):
+    for key in map(str, range(5)):
+        many = [grant(key=key, value=b"%d" % n) for n in range(20)]
+        await asyncio.gather(*map(grants.put_grant, many))
+        assert await grants.get_grant("code", key) in many
+
+
 async def test_adding_keeps_what_is_there(grants):
     assert await grants.add_grant(grant())
     assert not await grants.add_grant(grant(value=b"w"))

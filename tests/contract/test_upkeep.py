@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from resources import commit, delete, ids, post, put
 
@@ -21,6 +23,13 @@ async def walk(store, type, limit):
         found += page
         if after is None:
             return found
+
+
+async def test_a_small_value_is_written_by_many_at_once(store):
+    for name in map(str, range(10)):
+        values = [b"%d" % n for n in range(20)]
+        await asyncio.gather(*(store.set_state(name, value) for value in values))
+        assert await store.get_state(name) in values
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])

@@ -14,6 +14,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     ConnectionFailure,
+    DuplicateKeyError,
     ExecutionTimeout,
     NetworkTimeout,
     OperationFailure,
@@ -36,6 +37,22 @@ _LIMITS: dict[str, Any] = {
     "connectTimeoutMS": 5_000,
     "timeoutMS": 15_000,
 }
+
+
+_TRIES = 10  # a document that others remove and write all the time
+
+
+async def put_document(collection: Collection, id: str, document: Document) -> None:
+    """Write a document in place of one of that id. Of two that find none both insert, and one is
+    told of a duplicate: it comes again, and replaces."""
+    for tried in range(1, _TRIES + 1):
+        try:
+            await collection.replace_one({"_id": id}, document, upsert=True)
+        except DuplicateKeyError:
+            if tried == _TRIES:
+                raise
+        else:
+            return
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from bson import Binary
 from pymongo.errors import DuplicateKeyError
 
 from fhirserver.storage.interface import Grant
-from fhirserver.storage.mongodb.connection import Collection, Connection, Document
+from fhirserver.storage.mongodb.connection import Collection, Connection, Document, put_document
 from fhirserver.storage.mongodb.locks import Locks
 
 HANDLES = ("kind", "key", "family", "client", "patient")
@@ -26,7 +26,7 @@ class Grants:
 
     async def put(self, grant: Grant) -> None:
         async with self._locks.writes():
-            await self._grants.replace_one({"_id": _id(grant)}, _document(grant), upsert=True)
+            await put_document(self._grants, _id(grant), _document(grant))
 
     async def add(self, grant: Grant) -> bool:
         await self._grants.delete_one({"_id": _id(grant), "expires": {"$lte": self._clock()}})

@@ -24,7 +24,7 @@ from fhirserver.storage.interface import (
 )
 from fhirserver.storage.mongodb.check import problems
 from fhirserver.storage.mongodb.commit_many import commit_many
-from fhirserver.storage.mongodb.connection import Connection, reaching
+from fhirserver.storage.mongodb.connection import Connection, put_document, reaching
 from fhirserver.storage.mongodb.document import (
     ONLY_VERSION,
     fetch_chunks,
@@ -274,8 +274,8 @@ class MongoStore:
             if value is None:
                 await self._connection.state.delete_one({"_id": f"state/{name}"})
             else:
-                await self._connection.state.replace_one(
-                    {"_id": f"state/{name}"}, {"value": Binary(value)}, upsert=True
+                await put_document(
+                    self._connection.state, f"state/{name}", {"value": Binary(value)}
                 )
 
     # --- log ------------------------------------------------------------------------------------
