@@ -51,6 +51,7 @@ def main() -> int:
             file = folder / "base.ndjson.gz"
             synthetic.write(file, BASE_RESOURCES)
             servers.load([file], database)
+            servers.pass_over(database)
         for name in NAMES:
             if name in chosen:
                 began = time.perf_counter()

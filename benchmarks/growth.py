@@ -68,6 +68,7 @@ def growth(folder: Path, sizes: tuple[int, int]) -> list[Row]:
         if not database.exists():
             synthetic.write(file, size)
             seconds = servers.load([file], database)
+            servers.pass_over(database)
             file.unlink()
             print(f"growth: {size:,} resources loaded in {seconds:,.0f} s", flush=True)
         stores.append(database)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fhirserver.interaction.context import Context
     from fhirserver.model.version import Version
 
+NAME = "diary-current"
 _SECONDS = 10.0
 
 
@@ -22,9 +23,9 @@ async def _step(ctx: Context, version: Version) -> None:
 
 
 async def _run(ctx: Context) -> None:
-    await follow(ctx, "diary-current", immunization.FOLLOWED | screening.FOLLOWED, _step)
+    await follow(ctx, NAME, immunization.FOLLOWED | screening.FOLLOWED, _step)
     await immunization.look_at_new_days(ctx)
     await screening.look_at_new_days(ctx)
 
 
-FOLLOWING = Job("diary-current", _SECONDS, _run)
+FOLLOWING = Job(NAME, _SECONDS, _run)

@@ -53,6 +53,11 @@ class Service:
     jobs: tuple[Job, ...] = ()
 
 
+def followed(name: str) -> str:
+    """The store's small value that tells how far a follower has come: a place (`Version.seq`)."""
+    return f"followed/{name}"
+
+
 async def follow(
     ctx: Context,
     name: str,
@@ -64,7 +69,7 @@ async def follow(
 
     What `step` raises ends the call; the version comes again at the next one.
     """
-    state = f"followed/{name}"
+    state = followed(name)
     place = int(await ctx.store.get_state(state) or b"0")
     end = await ctx.store.settled()
     if end <= place:
