@@ -219,6 +219,15 @@ def match_select(c: Compiler, node: Shape, type: int) -> str | None:
         found = _word_postings(c, node, type)
         return found if found is None else found[0]
     a = c.alias()
+    table = TABLES[node[2]]
+    fixed, rest = fixing(node[3], _leading(table))
+    param = c.param(type, node[1])
+    if fixed is not None and param is not None:
+        where = both(_fixed_tests(table, a, fixed, rest))
+        return (
+            f"SELECT {a}.key AS key FROM {table.name} {a} {table.by(fixed[1])}"
+            f" WHERE {a}.param={param} AND {where}"
+        )
     parts = match_parts(c, node, type, a)
     if parts == TRUE:
         return present_select(c, ("present", node[1], node[2]), type)
@@ -234,7 +243,7 @@ def match_postings(c: Compiler, node: Shape, type: int) -> list[str] | None:
     if kind == Kind.WORD:
         return _word_postings(c, node, type)
     table = TABLES[kind]
-    fixed, rest = fixing(test, (table.fields[0], *(field for _, field in table.seconds)))
+    fixed, rest = fixing(test, _leading(table))
     if fixed is None:
         return None
     param = c.param(type, code)
@@ -243,15 +252,24 @@ def match_postings(c: Compiler, node: Shape, type: int) -> list[str] | None:
     made = []
     for slot in fixed[2] if fixed[0] == "in" else (fixed[2],):
         a = c.alias()
-        # A unary plus keeps the other tests from choosing another index.
-        columns = {field: f"+{a}.{field}" for field in table.fields}
-        equal = compile_test(("eq", fixed[1], slot), {fixed[1]: f"{a}.{fixed[1]}"}, table.symbols)
-        where = both([equal, *(compile_test(part, columns, table.symbols) for part in rest)])
+        where = both(_fixed_tests(table, a, ("eq", fixed[1], slot), rest))
         made.append(
             f"SELECT {a}.key AS key FROM {table.name} {a} {table.by(fixed[1])}"
             f" WHERE {a}.param={param} AND {where}"
         )
     return made
+
+
+def _leading(table: Table) -> tuple[str, ...]:
+    """The fields that lead an index."""
+    return (table.fields[0], *(field for _, field in table.seconds))
+
+
+def _fixed_tests(table: Table, a: str, fixed: Shape, rest: list[Shape]) -> list[str]:
+    """A unary plus keeps the other tests from choosing another index."""
+    columns = {field: f"+{a}.{field}" for field in table.fields}
+    first = compile_test(fixed, {fixed[1]: f"{a}.{fixed[1]}"}, table.symbols)
+    return [first, *(compile_test(part, columns, table.symbols) for part in rest)]
 
 
 def fixing(test: Shape, fields: tuple[str, ...]) -> tuple[Shape | None, list[Shape]]:
