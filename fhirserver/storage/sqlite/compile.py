@@ -223,11 +223,7 @@ def match_select(c: Compiler, node: Shape, type: int) -> str | None:
     fixed, rest = fixing(node[3], _leading(table))
     param = c.param(type, node[1])
     if fixed is not None and param is not None:
-        where = both(_fixed_tests(table, a, fixed, rest))
-        return (
-            f"SELECT {a}.key AS key FROM {table.name} {a} {table.by(fixed[1])}"
-            f" WHERE {a}.param={param} AND {where}"
-        )
+        return _by_fixed(table, a, param, fixed, rest)
     parts = match_parts(c, node, type, a)
     if parts == TRUE:
         return present_select(c, ("present", node[1], node[2]), type)
@@ -249,15 +245,9 @@ def match_postings(c: Compiler, node: Shape, type: int) -> list[str] | None:
     param = c.param(type, code)
     if param is None:
         return []
-    made = []
-    for slot in fixed[2] if fixed[0] == "in" else (fixed[2],):
-        a = c.alias()
-        where = both(_fixed_tests(table, a, ("eq", fixed[1], slot), rest))
-        made.append(
-            f"SELECT {a}.key AS key FROM {table.name} {a} {table.by(fixed[1])}"
-            f" WHERE {a}.param={param} AND {where}"
-        )
-    return made
+    slots = fixed[2] if fixed[0] == "in" else (fixed[2],)
+    each = (("eq", fixed[1], slot) for slot in slots)
+    return [_by_fixed(table, c.alias(), param, equal, rest) for equal in each]
 
 
 def _leading(table: Table) -> tuple[str, ...]:
@@ -265,11 +255,16 @@ def _leading(table: Table) -> tuple[str, ...]:
     return (table.fields[0], *(field for _, field in table.seconds))
 
 
-def _fixed_tests(table: Table, a: str, fixed: Shape, rest: list[Shape]) -> list[str]:
-    """A unary plus keeps the other tests from choosing another index."""
+def _by_fixed(table: Table, a: str, param: int, fixed: Shape, rest: list[Shape]) -> str:
+    """The keys of the rows that pass all tests, by the index that the `fixed` one leads."""
+    # A unary plus keeps the other tests from choosing another index.
     columns = {field: f"+{a}.{field}" for field in table.fields}
     first = compile_test(fixed, {fixed[1]: f"{a}.{fixed[1]}"}, table.symbols)
-    return [first, *(compile_test(part, columns, table.symbols) for part in rest)]
+    where = both([first, *(compile_test(part, columns, table.symbols) for part in rest)])
+    return (
+        f"SELECT {a}.key AS key FROM {table.name} {a} {table.by(fixed[1])}"
+        f" WHERE {a}.param={param} AND {where}"
+    )
 
 
 def fixing(test: Shape, fields: tuple[str, ...]) -> tuple[Shape | None, list[Shape]]:
