@@ -19,6 +19,7 @@ from fhirserver.access.decision.codes import (
     MASKED,
     RESTRICTED,
     SECRET_CONNECTION,
+    V3_CONFIDENTIALITY,
     VERY_RESTRICTED,
     VISIBILITY,
 )
@@ -36,7 +37,6 @@ _READERS = (
     frozenset({INVISIBLE_TO_REPRESENTATIVES, SECRET_CONNECTION}),
 )
 _SECRET = _READERS[2]
-_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 
 def computed(
@@ -74,5 +74,5 @@ def is_secret(resource: Mapping[str, Any]) -> bool:
 
 
 def _coding(label: str) -> dict[str, str]:
-    system = _CONFIDENTIALITY if label in (RESTRICTED, VERY_RESTRICTED) else VISIBILITY
+    system = V3_CONFIDENTIALITY if label in (RESTRICTED, VERY_RESTRICTED) else VISIBILITY
     return {"system": system, "code": label}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fhirserver.access.decision.codes import CONFIDENTIALITY
+from fhirserver.access.decision.codes import CONFIDENTIALITY, V3_CONFIDENTIALITY
 from fhirserver.access.decision.guards import labels
 from fhirserver.record.content import refusal
 from fhirserver.record.document_codes import (
@@ -20,7 +20,7 @@ from fhirserver.record.document_codes import (
     known,
     plain,
 )
-from fhirserver.record.names import FORMATS_OF_IHE, V3_CONFIDENTIALITY
+from fhirserver.record.names import FORMATS_OF_IHE
 
 if TYPE_CHECKING:
     from datetime import datetime

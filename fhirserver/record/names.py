@@ -6,6 +6,8 @@ https://interop.esante.gouv.fr/ig/fhir/pdsm
 
 from __future__ import annotations
 
+from fhirserver.access.decision.codes import V3_CONFIDENTIALITY
+
 PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm"
 #: Profiles whose claim makes a document one of the record.
 PROFILES = (f"{PDSM}/", "https://interop.esante.gouv.fr/ig/fhir/pdsm4dmp/")
@@ -17,7 +19,6 @@ FOLDER = "folder"
 DESIGNATION_TYPE = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/ihe-designationType"
 SOURCE_ID = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/ihe-sourceId"
 
-V3_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 LOINC = "http://loinc.org"
 TYPES_OF_THE_RECORD = "https://mos.esante.gouv.fr/NOS/TRE_A05-TypeDocComplementaire/FHIR/TRE-A05-TypeDocComplementaire"
 LOINC_OF_THE_ANS = "https://mos.esante.gouv.fr/NOS/TRE_A04-Loinc/FHIR/TRE-A04-Loinc"

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fhirserver.access.caller import Role
-from fhirserver.access.decision.codes import CONFIDENTIALITY, HIDING
+from fhirserver.access.decision.codes import CONFIDENTIALITY, HIDING, V3_CONFIDENTIALITY
 from fhirserver.errors import Issue, MethodNotAllowed
 from fhirserver.record.author import check_own, first_other
-from fhirserver.record.names import V3_CONFIDENTIALITY
 from fhirserver.record.view import resource_of
 
 if TYPE_CHECKING:

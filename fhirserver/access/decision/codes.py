@@ -5,6 +5,7 @@ from __future__ import annotations
 PATIENT_PRIVACY = "patient-privacy"
 CONSENT_SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
 
+V3_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 INFORMATION_ACCESS = "INFA"
 INFORMATION_COLLECTION = "ICOL"
