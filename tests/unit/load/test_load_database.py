@@ -337,8 +337,8 @@ async def test_large_bundle_is_loaded_in_parts_that_know_each_other(load, stored
     assert subject in found
 
 
-async def test_search_parameter_that_cannot_be_used_is_refused(load):
-    parameter = {
+def search_parameter(expression):
+    return {
         "resourceType": "SearchParameter",
         "id": "p",
         "url": "http://example.org/p",
@@ -348,26 +348,19 @@ async def test_search_parameter_that_cannot_be_used_is_refused(load):
         "code": "colour",
         "base": ["Patient"],
         "type": "token",
-        "expression": "Patient.extension(",
+        "expression": expression,
     }
+
+
+async def test_search_parameter_that_cannot_be_used_is_refused(load):
+    parameter = search_parameter("Patient.extension(")
     report, said = await load({"a.ndjson": dump(parameter) + b"\n" + dump(patient("a"))})
     assert counts(report) == (1, 0, 0, 1)
     assert "expression" in said[0]
 
 
 async def test_search_parameters_that_were_loaded_ask_for_a_reindex(load):
-    parameter = {
-        "resourceType": "SearchParameter",
-        "id": "p",
-        "url": "http://example.org/p",
-        "name": "p",
-        "status": "active",
-        "description": "p",
-        "code": "colour",
-        "base": ["Patient"],
-        "type": "token",
-        "expression": "Patient.extension('http://example.org/colour').value",
-    }
+    parameter = search_parameter("Patient.extension('http://example.org/colour').value")
     report, said = await load({"a.json": parameter})
     assert said == []
     assert "reindex" in report.notes[0]
